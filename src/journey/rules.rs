@@ -11,7 +11,7 @@ use crate::model::{Currency, Delay, EventName, MessageChannel, Text, Zone};
 pub struct Rules {
     /// Limits over all journeys.
     pub caps: Vec<Cap>,
-    /// What counts as consent, the most specific first; without a match `opt_in` holds.
+    /// What counts as consent, the most specific first; without a match consent must be explicit.
     pub consents: Vec<ConsentRule>,
     /// Shops by website or store view code.
     pub shops: BTreeMap<Text, Shop>,
@@ -62,11 +62,11 @@ pub struct ConsentRule {
 pub enum ConsentMode {
     /// The customer said yes.
     #[default]
-    OptIn,
+    Explicit,
     /// The customer said yes, or has placed an order and not said no.
-    SoftOptIn,
+    Soft,
     /// The customer said yes and confirmed it.
-    DoubleOptIn,
+    Double,
 }
 
 /// One shop: a website or store view.
