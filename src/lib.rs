@@ -9,3 +9,12 @@ pub mod model;
 
 /// The journey language: files in, checked plans out.
 pub mod journey;
+
+/// The core: state, time and input in; state and effects out.
+pub mod engine;
+
+/// The log: the records that every decision is a function of.
+pub mod log;
+
+/// Durable state: states, messages, trace and positions, one transaction per checkpoint.
+pub mod store;

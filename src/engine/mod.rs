@@ -1,0 +1,5 @@
+//! The core: pure and deterministic. State, time and input in; state and effects out.
+
+mod effect;
+
+pub use effect::*;

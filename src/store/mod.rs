@@ -1,0 +1,140 @@
+//! Durable state: one transaction per checkpoint moves states, messages, trace and position.
+//!
+//! What a store guarantees: after [`Store::commit`] returns, all of the checkpoint is kept or,
+//! if it returned an error, none of it is. A lane whose epoch was raised by another can't commit.
+
+use crate::engine::{Decision, Reason, Trace};
+use crate::model::{CustomerId, EventName, MessageId, Timestamp};
+
+/// How far a lane has come: a record from `low` on is applied exactly if its offset is below
+/// `end` and its time is not after `watermark`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Position {
+    /// The first offset that may hold a record which is not applied.
+    pub low: u64,
+    /// The first offset that was not read.
+    pub end: u64,
+    /// The greatest tick below `end`.
+    pub watermark: Option<Timestamp>,
+}
+
+/// The right to commit for a partition, until another takes the lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The partition of the log.
+    pub partition: u32,
+    /// Raised by each taking of the lane.
+    pub epoch: u64,
+}
+
+/// Everything one checkpoint moves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// Where the lane stands after it.
+    pub position: Position,
+    /// States that changed.
+    pub states: Vec<StateRow>,
+    /// Messages decided, changed and ended, in order.
+    pub messages: Vec<(CustomerId, MessageChange)>,
+    /// Trace entries, in order.
+    pub trace: Vec<(CustomerId, Trace)>,
+    /// Records that leave for the log, each with an id that the log remembers.
+    pub outbox: Vec<OutboxRow>,
+    /// Customers whose messages' content and trace details are to be erased.
+    pub erased: Vec<CustomerId>,
+    /// The engine build that decided.
+    pub build: String,
+}
+
+/// A changed state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateRow {
+    /// Whose.
+    pub customer: CustomerId,
+    /// A lower bound of the next due time; `None` if nothing is due ever.
+    pub next_due: Option<Timestamp>,
+    /// The encoded state; `None` removes the row.
+    pub state: Option<Vec<u8>>,
+}
+
+/// A change to the messages.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MessageChange {
+    /// A decision, to send or withheld.
+    Decided(Box<Decision>),
+    /// Not to be sent after all.
+    Cancelled(MessageId, Reason),
+    /// Newer content.
+    Revised(MessageId, u32, String),
+    /// An outcome.
+    Outcome(MessageId, EventName),
+}
+
+/// A record on its way to the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutboxRow {
+    /// The receiver remembers it, so that a record relayed twice counts once.
+    pub id: u128,
+    /// The record.
+    pub record: crate::log::Record,
+}
+
+/// Why a store can't do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another worker has taken the lane.
+    #[error(
+        "partition {partition} was taken by another worker (epoch {held} is no longer the newest)"
+    )]
+    Fenced {
+        /// The partition.
+        partition: u32,
+        /// The epoch that was held.
+        held: u64,
+    },
+    /// The database failed.
+    #[error("{doing} in {place}")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// Which file.
+        place: String,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Anything else that is wrong with what is stored, with the way out.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Where states, messages, trace and positions are kept.
+#[expect(async_fn_in_trait, reason = "used with static dispatch, inside this crate")]
+pub trait Store {
+    /// Whether states must be written to be kept; a replay's cache is its own store.
+    const KEEPS_STATES: bool;
+
+    /// Takes the lane of a partition: raises its epoch and returns where it stands.
+    async fn take(&self, partition: u32) -> Result<(Lease, Position), Error>;
+
+    /// The stored states of these customers, in no particular order; unknown ones are left out.
+    async fn load(
+        &self,
+        lease: Lease,
+        ids: &[CustomerId],
+    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error>;
+
+    /// Customers of the partition whose stored next due time is not after `upto`.
+    async fn due(&self, lease: Lease, upto: Timestamp) -> Result<Vec<CustomerId>, Error>;
+
+    /// Up to `limit` customers of the partition after `after`, in key order, for sweeps.
+    async fn scan(
+        &self,
+        lease: Lease,
+        after: Option<CustomerId>,
+        limit: u32,
+    ) -> Result<Vec<CustomerId>, Error>;
+
+    /// Keeps a checkpoint, whole or not at all.
+    async fn commit(&self, lease: Lease, checkpoint: Checkpoint) -> Result<(), Error>;
+}
