@@ -18,3 +18,6 @@ pub mod log;
 
 /// Durable state: states, messages, trace and positions, one transaction per checkpoint.
 pub mod store;
+
+/// A lane: orders the records of one partition and applies them.
+pub mod lane;

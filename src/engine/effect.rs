@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::CustomerState;
 use crate::journey::{Class, Version};
 use crate::model::{CustomerId, EventName, MessageChannel, MessageId, RunId, Text, Timestamp};
 
@@ -40,14 +41,14 @@ pub enum Effect {
     Trace(Box<Trace>),
     /// The state goes to another customer's partition, because they are one person.
     HandOver {
-        /// The customer who is left as a pointer.
-        loser: CustomerId,
         /// The customer who goes on.
         winner: CustomerId,
         /// Time of the merge.
         time: Timestamp,
         /// Identity of the merge; the winner remembers it.
         merge: u64,
+        /// The state that leaves.
+        state: Box<CustomerState>,
     },
     /// An event reached a customer who is a pointer: it belongs to the winner.
     Forward {
@@ -63,6 +64,8 @@ pub enum Effect {
 pub struct Decision {
     /// Hash of journey, run, step and occurrence.
     pub message: MessageId,
+    /// The customer as output names it: the source's own id where it has one.
+    pub customer: Text,
     /// The journey.
     pub journey: Text,
     /// Its structure.

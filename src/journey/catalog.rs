@@ -100,6 +100,16 @@ impl Catalog {
             .or_else(|| self.older.get(&(journey.clone(), version)))
     }
 
+    /// The plans that the absence of an event starts.
+    pub fn absent(&self) -> impl Iterator<Item = &ActivePlan> {
+        self.active.iter().filter(|active| matches!(active.plan.start, Start::Absent { .. }))
+    }
+
+    /// The plans that a schedule starts.
+    pub fn scheduled(&self) -> impl Iterator<Item = &ActivePlan> {
+        self.active.iter().filter(|active| matches!(active.plan.start, Start::Schedule { .. }))
+    }
+
     /// The plans that an event of this name may start.
     pub fn started_by(&self, event: &EventName) -> impl Iterator<Item = &ActivePlan> {
         self.started_by.get(event).into_iter().flatten().map(|&index| &self.active[index])

@@ -6,6 +6,7 @@ mod plan;
 mod rules;
 mod schedule;
 mod vars;
+mod window;
 
 pub use catalog::*;
 pub use expr::{EvalError, Expr};

@@ -3,7 +3,7 @@
 //! What a store guarantees: after [`Store::commit`] returns, all of the checkpoint is kept or,
 //! if it returned an error, none of it is. A lane whose epoch was raised by another can't commit.
 
-use crate::engine::{Decision, Reason, Trace};
+use crate::engine::{Decision, Effect, Reason, Trace};
 use crate::model::{CustomerId, EventName, MessageId, Timestamp};
 
 /// How far a lane has come: a record from `low` on is applied exactly if its offset is below
@@ -44,6 +44,29 @@ pub struct Checkpoint {
     pub erased: Vec<CustomerId>,
     /// The engine build that decided.
     pub build: String,
+}
+
+impl Checkpoint {
+    /// Puts an effect of the engine into its rows; what goes between customers is in the outbox.
+    pub fn add(&mut self, customer: CustomerId, effect: Effect) {
+        match effect {
+            Effect::Decide(decision) => {
+                self.messages.push((customer, MessageChange::Decided(decision)));
+            }
+            Effect::Cancel { message, reason } => {
+                self.messages.push((customer, MessageChange::Cancelled(message, reason)));
+            }
+            Effect::Revise { message, revision, data } => {
+                self.messages.push((customer, MessageChange::Revised(message, revision, data)));
+            }
+            Effect::Outcome { message, outcome } => {
+                self.messages.push((customer, MessageChange::Outcome(message, outcome)));
+            }
+            Effect::Trace(trace) => self.trace.push((customer, *trace)),
+            Effect::Erase => self.erased.push(customer),
+            Effect::HandOver { .. } | Effect::Forward { .. } => {}
+        }
+    }
 }
 
 /// A changed state.

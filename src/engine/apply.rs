@@ -1,0 +1,322 @@
+//! Applies one event to a customer: fold, goals, stops, waits, starts, in this order.
+
+use crate::journey::{EventRule, Matching, Step};
+use crate::model::{Event, EventName, Item, Text, Timestamp, derive};
+
+use super::cart::{self, CartFold};
+use super::context::Context;
+use super::run::{Run, Standing, Waiting};
+use super::state::{CustomerState, SEEN_MAX, SEEN_MS};
+use super::{
+    Arrival, Effect, Engine, Reason, TraceKind, orders, profile, trace_customer, trace_run,
+};
+
+/// What an event turned out to be, for the rules to match.
+pub(super) struct Happening<'a> {
+    pub event: &'a Event,
+    /// The cart it belongs to.
+    pub cart: Option<Text>,
+    /// It changed that cart.
+    pub cart_changed: bool,
+    /// It emptied that cart.
+    pub cart_emptied: bool,
+    /// The cart that this order bought.
+    pub bought: Option<Text>,
+    /// The instant at which it is applied.
+    pub now: Timestamp,
+    pub arrival: Arrival,
+}
+
+impl Happening<'_> {
+    /// The names it goes by: its own, and those derived from it.
+    pub(super) fn names(&self) -> impl Iterator<Item = &EventName> {
+        [
+            Some(&self.event.name),
+            self.cart_changed.then_some(&EventName::CartChanged),
+            self.cart_emptied.then_some(&EventName::CartEmptied),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    fn is(&self, name: &EventName) -> bool {
+        self.names().any(|own| own == name)
+    }
+}
+
+impl Engine {
+    /// Applies an event to the customer it belongs to.
+    ///
+    /// A second event of one id within a day changes nothing. An event for a customer who is a
+    /// pointer only yields [`Effect::Forward`].
+    pub fn event(
+        &self,
+        state: &mut CustomerState,
+        event: &Event,
+        arrival: Arrival,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(winner) = state.pointer {
+            effects.push(Effect::Forward { winner });
+            return;
+        }
+        let now = arrival.instant(event.time);
+        if event.name == EventName::CustomerDeleted {
+            self.erase(state, now, effects);
+            return;
+        }
+        if !remember(state, event, now) {
+            let detail = Text::from(event.name.as_str());
+            trace_customer(effects, now, TraceKind::Duplicate, Some(detail));
+            return;
+        }
+        self.settle_open_messages(state, now, arrival);
+        let had = (state.email.is_some(), state.phone.is_some());
+        profile::fold(state, event);
+        let fold = if event.name.is_cart() {
+            cart::fold(state, event, arrival.is_late())
+        } else {
+            CartFold::default()
+        };
+        let news = orders::fold(state, event);
+        let online =
+            !matches!(event.channel, crate::model::Channel::Store | crate::model::Channel::Phone);
+        let bought = (news == Some(orders::OrderNews::New) && online)
+            .then(|| cart::close(state, event))
+            .flatten();
+        if arrival.is_late() && !event.history {
+            let detail = Text::from(event.name.as_str());
+            trace_customer(effects, event.time, TraceKind::Late, Some(detail));
+        }
+        let happening = Happening {
+            event,
+            cart: fold.key,
+            cart_changed: fold.changed,
+            cart_emptied: fold.emptied,
+            bought,
+            now,
+            arrival,
+        };
+        self.outcome(state, event, now, effects);
+        self.goals(state, &happening, effects);
+        self.stops(state, &happening, effects);
+        self.addresses_found(state, had, now);
+        self.waits(state, &happening, effects);
+        if happening.cart_changed {
+            self.revise(state, &happening, effects);
+        }
+        if !event.history {
+            self.starts(state, &happening, effects);
+        }
+        self.tidy(state, now);
+    }
+
+    fn goals(
+        &self,
+        state: &mut CustomerState,
+        happening: &Happening<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let time = happening.event.time;
+        for place in 0..state.runs.len() {
+            let run = &state.runs[place];
+            let Some(until) = run.goal_until else { continue };
+            if time > until || time < run.start.time {
+                continue;
+            }
+            let Some(plan) = self.plan_of(run) else { continue };
+            let reached = plan
+                .goal
+                .as_ref()
+                .is_some_and(|goal| self.matches(state, run, &goal.rule, happening));
+            if reached {
+                trace_run(effects, run, time, TraceKind::GoalReached, None, None);
+                state.runs[place].goal_until = None;
+            }
+        }
+    }
+
+    fn stops(
+        &self,
+        state: &mut CustomerState,
+        happening: &Happening<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let event = happening.event;
+        for place in 0..state.runs.len() {
+            let run = &state.runs[place];
+            if !run.is_active() && run.open.is_empty() {
+                continue;
+            }
+            // An old order does not stop a newer cart's run.
+            if (event.time, event.tie) < (run.start.time, run.start.tie) {
+                continue;
+            }
+            let Some(plan) = self.plan_of(run) else { continue };
+            let stop =
+                plan.stops_when.iter().find(|rule| self.matches(state, run, rule, happening));
+            if let Some(rule) = stop {
+                let detail = Text::from(rule.event.as_str());
+                self.end_run(state, place, happening.now, Reason::Stopped, Some(detail), effects);
+            }
+        }
+    }
+
+    /// Moves waits that this event concerns.
+    fn waits(
+        &self,
+        state: &mut CustomerState,
+        happening: &Happening<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let time = happening.event.time;
+        for place in 0..state.runs.len() {
+            let run = &state.runs[place];
+            let Some(standing) = &run.at else { continue };
+            // What came before the step was entered does not concern it.
+            if time < standing.entered {
+                continue;
+            }
+            let Some(plan) = self.plan_of(run) else { continue };
+            let Some(node) = plan.nodes.get(standing.node as usize) else { continue };
+            match &node.step {
+                Step::WaitQuiet { delay, at_most, .. } => {
+                    if self.restarts_quiet(run, happening) {
+                        let zone = Context::of_run(state, &self.catalog.rules, run, time).zone();
+                        let restarted = time.plus(*delay, &zone);
+                        let latest = at_most.map(|most| standing.entered.plus(most, &zone));
+                        let due = latest.map_or(restarted, |latest| restarted.min(latest));
+                        if let Some(standing) = &mut state.runs[place].at {
+                            standing.due = standing.due.max(due);
+                        }
+                    }
+                }
+                Step::WaitFor { rule, then, .. } => {
+                    if self.matches(state, run, rule, happening) {
+                        let then = *then;
+                        self.enter(state, place, then, time, happening.now, effects);
+                    }
+                }
+                Step::Wait { .. } | Step::If { .. } | Step::Message { .. } | Step::End => {}
+            }
+        }
+    }
+
+    /// Whether the event is one that the run's quiet wait starts again with.
+    fn restarts_quiet(&self, run: &Run, happening: &Happening<'_>) -> bool {
+        let event = happening.event;
+        let started_by = &run.start.name;
+        if started_by.is_cart() {
+            let own_cart = run.key.is_empty()
+                || run.cart.is_none()
+                || happening.cart.is_none()
+                || run.cart == happening.cart;
+            event.name.is_cart() && own_cart
+        } else if started_by.is_browse() {
+            event.name.is_browse()
+        } else {
+            event.name == *started_by
+        }
+    }
+
+    /// Runs that waited for an address which is known now do their quiet wait again.
+    pub(super) fn addresses_found(
+        &self,
+        state: &mut CustomerState,
+        had: (bool, bool),
+        now: Timestamp,
+    ) {
+        let (email, phone) = (state.email.is_some(), state.phone.is_some());
+        if had == (email, phone) {
+            return;
+        }
+        for place in 0..state.runs.len() {
+            let run = &state.runs[place];
+            let Some(standing) = &run.at else { continue };
+            if standing.waiting != Waiting::Address {
+                continue;
+            }
+            let Some(plan) = self.plan_of(run) else { continue };
+            let Some(Step::Message { channel, .. }) =
+                plan.nodes.get(standing.node as usize).map(|node| &node.step)
+            else {
+                continue;
+            };
+            if state.address(*channel).is_none() {
+                continue;
+            }
+            let before = plan.nodes.iter().enumerate().find_map(|(at, node)| match &node.step {
+                Step::WaitQuiet { delay, next, .. } if *next == standing.node => {
+                    Some((u32::try_from(at).unwrap_or(0), *delay))
+                }
+                _ => None,
+            });
+            let zone = Context::of_run(state, &self.catalog.rules, run, now).zone();
+            let (node, due) = match before {
+                Some((quiet, delay)) => (quiet, now.plus(delay, &zone)),
+                None => (standing.node, now),
+            };
+            state.runs[place].at =
+                Some(Standing { node, entered: now, due, waiting: Waiting::Node });
+        }
+    }
+
+    /// Whether an event matches a rule of a run.
+    pub(super) fn matches(
+        &self,
+        state: &CustomerState,
+        run: &Run,
+        rule: &EventRule,
+        happening: &Happening<'_>,
+    ) -> bool {
+        if !happening.is(&rule.event) {
+            return false;
+        }
+        let event = happening.event;
+        let kind = match rule.matching {
+            Matching::Any => true,
+            Matching::SameItems => shares_items(state, run, &event.items),
+            Matching::SameCart => {
+                let cart = happening.bought.as_ref().or(happening.cart.as_ref());
+                run.cart.is_some() && cart == run.cart.as_ref()
+            }
+            Matching::SameOrder => {
+                let id = |facts: Option<&crate::model::OrderFacts>| {
+                    facts.and_then(|order| order.id.clone())
+                };
+                let own = id(run.start.order.as_deref());
+                own.is_some() && own == id(event.order.as_deref())
+            }
+        };
+        kind && rule.condition.as_ref().is_none_or(|condition| {
+            let mut context = Context::of_run(state, &self.catalog.rules, run, happening.now);
+            context.event = Some(event.into());
+            condition.test(&context).unwrap_or(false)
+        })
+    }
+}
+
+/// Whether the items share a product with the run's cart or the event that started it.
+fn shares_items(state: &CustomerState, run: &Run, items: &[Item]) -> bool {
+    let of_cart =
+        run.cart.as_ref().and_then(|key| state.cart(key)).into_iter().flat_map(|c| &c.lines);
+    of_cart.chain(&run.start.items).any(|own| items.iter().any(|item| item.sku == own.sku))
+}
+
+/// Remembers the event's id; `false` if it was remembered already.
+fn remember(state: &mut CustomerState, event: &Event, now: Timestamp) -> bool {
+    let expired = state
+        .seen
+        .iter()
+        .take_while(|(_, at)| now.since_ms(*at) > SEEN_MS)
+        .count()
+        .max((state.seen.len() + 1).saturating_sub(SEEN_MAX));
+    state.seen.drain(..expired);
+    let hash = derive("event", &[event.id.as_bytes()]);
+    let hash = u64::try_from(hash >> 64).unwrap_or(0);
+    if state.seen.iter().any(|(seen, _)| *seen == hash) {
+        return false;
+    }
+    state.seen.push((hash, now));
+    true
+}

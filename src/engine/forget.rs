@@ -1,0 +1,63 @@
+//! What is let go of: ended runs, old marks, idle strangers, erased people.
+
+use crate::model::{DAY_MS, Timestamp};
+
+use super::state::CustomerState;
+use super::{Effect, Engine, Reason, TraceKind, trace_customer};
+
+/// A device without a person is forgotten after so long, in milliseconds: after that a cookie
+/// that comes back is a fresh customer.
+const FORGET_MS: i64 = 30 * DAY_MS;
+/// The longest a sent mark is kept, in milliseconds; caps look no further back.
+const SENT_MARK_MS: i64 = 92 * DAY_MS;
+
+/// When a customer of whom nothing lasting is known is forgotten.
+pub(super) fn due(state: &CustomerState) -> Option<Timestamp> {
+    let lasting = state.known
+        || state.first_seen == Timestamp::MAX
+        || state.orders.count > 0
+        || !state.consents.is_empty()
+        || !state.merges.is_empty()
+        || state.runs.iter().any(|run| run.is_active() || !run.open.is_empty());
+    (!lasting).then(|| state.last_seen.plus_ms(FORGET_MS))
+}
+
+impl Engine {
+    /// Lets go of what can't matter any more at `now`.
+    pub(super) fn tidy(&self, state: &mut CustomerState, now: Timestamp) {
+        state.runs.retain(|run| {
+            run.is_active()
+                || !run.open.is_empty()
+                || !run.redo.is_empty()
+                || run.goal_until.is_some_and(|until| until >= now)
+        });
+        if state.sent.first().is_some_and(|mark| now.since_ms(mark.at) > SENT_MARK_MS) {
+            state.sent.retain(|mark| now.since_ms(mark.at) <= SENT_MARK_MS);
+        }
+    }
+
+    /// Erases the customer: messages are taken back, the state becomes blank.
+    pub(super) fn erase(
+        &self,
+        state: &mut CustomerState,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        for run in &mut state.runs {
+            for open in run.open.drain(..) {
+                effects.push(Effect::Cancel { message: open.id, reason: Reason::Erased });
+            }
+        }
+        *state = CustomerState::new(state.id);
+        effects.push(Effect::Erase);
+        trace_customer(effects, now, TraceKind::Erased, None);
+    }
+}
+
+impl CustomerState {
+    /// Whether nothing is kept of the customer, so that the row can go.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.pointer.is_none() && self.first_seen == Timestamp::MAX && self.merges.is_empty()
+    }
+}

@@ -1,0 +1,324 @@
+//! Two customers turn out to be one; a cart turns out to be another's.
+
+use crate::journey::Matching;
+use crate::model::{Text, Timestamp};
+
+use super::state::{AGAIN_MAX, CARTS_MAX, CustomerState, RUNS_MAX, SEEN_MAX, SENT_MAX, VIEWED_MAX};
+use super::{
+    Arrival, Effect, Engine, Reason, Run, TraceKind, cart, orders, trace_customer, trace_run,
+};
+
+impl Engine {
+    /// The loser's side of a merge: its state leaves and it becomes a pointer.
+    pub fn merge_into(
+        &self,
+        state: &mut CustomerState,
+        winner: crate::model::CustomerId,
+        time: Timestamp,
+        merge: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        if state.pointer.is_some() {
+            return;
+        }
+        let mut pointer = CustomerState::new(state.id);
+        pointer.pointer = Some(winner);
+        let leaving = std::mem::replace(state, pointer);
+        let detail = Text::from(winner.to_string());
+        trace_customer(effects, time, TraceKind::Merged, Some(detail));
+        effects.push(Effect::HandOver { winner, time, merge, state: Box::new(leaving) });
+    }
+
+    /// The winner's side: the loser's state arrives. Each merge is applied once.
+    pub fn handover(
+        &self,
+        state: &mut CustomerState,
+        arriving: CustomerState,
+        time: Timestamp,
+        merge: u64,
+        arrival: Arrival,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(winner) = state.pointer {
+            effects.push(Effect::Forward { winner });
+            return;
+        }
+        if state.merges.contains(&merge) {
+            return;
+        }
+        state.merges.push(merge);
+        let now = arrival.instant(time);
+        let had = (state.email.is_some(), state.phone.is_some());
+        let detail = Text::from(arriving.id.to_string());
+        trace_customer(effects, now, TraceKind::Merged, Some(detail));
+        let runs = unite(state, arriving);
+        for run in runs {
+            self.run_arrives(state, run, now, effects);
+        }
+        for place in 0..state.runs.len() {
+            self.hold_against_known(state, place, now, effects);
+        }
+        self.addresses_found(state, had, now);
+        self.tidy(state, now);
+    }
+
+    /// A cart was claimed by another customer: it leaves, and its run ends as moved.
+    pub fn cart_moved(
+        &self,
+        state: &mut CustomerState,
+        cart_id: &Text,
+        time: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(winner) = state.pointer {
+            effects.push(Effect::Forward { winner });
+            return;
+        }
+        if cart::take_away(state, cart_id).is_some() {
+            trace_customer(effects, time, TraceKind::CartMoved, Some(cart_id.clone()));
+        }
+        for place in 0..state.runs.len() {
+            let run = &state.runs[place];
+            if run.cart.as_ref() == Some(cart_id) && (run.is_active() || !run.open.is_empty()) {
+                self.end_run(state, place, time, Reason::Moved, Some(cart_id.clone()), effects);
+            }
+        }
+    }
+
+    /// A run arrives: it joins, or it and the winner's own run of that key become one.
+    fn run_arrives(
+        &self,
+        state: &mut CustomerState,
+        run: Run,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let twin = state.runs.iter().position(|own| {
+            own.is_active() && run.is_active() && own.journey == run.journey && own.key == run.key
+        });
+        if state.runs.len() >= RUNS_MAX {
+            let reason = Some(Reason::TooMany);
+            trace_run(effects, &run, now, TraceKind::Stopped, reason, None);
+            effects.extend(
+                run.open
+                    .iter()
+                    .map(|open| Effect::Cancel { message: open.id, reason: Reason::TooMany }),
+            );
+            return;
+        }
+        state.runs.push(run);
+        let arrived = state.runs.len() - 1;
+        if let Some(own) = twin {
+            let further = |run: &Run| {
+                let standing = run.at.as_ref().map(|at| (at.node, at.entered));
+                (run.decided.len(), standing, std::cmp::Reverse(run.id))
+            };
+            let goes = if further(&state.runs[own]) >= further(&state.runs[arrived]) {
+                arrived
+            } else {
+                own
+            };
+            self.end_run(state, goes, now, Reason::Merged, None, effects);
+        }
+    }
+
+    /// Stops a run that an event known by now should have stopped, and lets it give way.
+    fn hold_against_known(
+        &self,
+        state: &mut CustomerState,
+        place: usize,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let run = &state.runs[place];
+        if !run.is_active() && run.open.is_empty() {
+            return;
+        }
+        let Some(plan) = self.plan_of(run) else { return };
+        let of_cart = run.cart.as_ref().and_then(|key| state.cart(key)).map(|cart| cart.touched_at);
+        let newest = of_cart.map_or(run.start.time, |touched| touched.max(run.start.time));
+        let stop = plan.stops_when.iter().find(|rule| {
+            rule.matching == Matching::Any
+                && rule.condition.is_none()
+                && state.last(&rule.event).is_some_and(|last| last >= newest)
+        });
+        if let Some(rule) = stop {
+            let detail = Text::from(rule.event.as_str());
+            self.end_run(state, place, now, Reason::Stopped, Some(detail), effects);
+            return;
+        }
+        let other = plan
+            .gives_way_to
+            .iter()
+            .find(|other| state.runs.iter().any(|run| run.is_active() && run.journey == **other));
+        if let Some(other) = other.cloned() {
+            self.end_run(state, place, now, Reason::GaveWay, Some(other), effects);
+        }
+    }
+}
+
+/// Unites everything but the runs, which it returns with their keys made the winner's.
+fn unite(state: &mut CustomerState, mut arriving: CustomerState) -> Vec<Run> {
+    let renamed = renumber_carts(state, &mut arriving);
+    let prefer_arriving = arriving.known && !state.known;
+    let newer_arrives = arriving.last_seen > state.last_seen;
+    let pick = |own: &mut Option<Text>, theirs: Option<Text>, prefer: bool| {
+        if own.is_none() || (prefer && theirs.is_some()) {
+            *own = theirs;
+        }
+    };
+    pick(&mut state.source_id, arriving.source_id.take(), prefer_arriving);
+    pick(&mut state.email, arriving.email.take(), prefer_arriving);
+    pick(&mut state.phone, arriving.phone.take(), prefer_arriving);
+    pick(&mut state.shop, arriving.shop.take(), newer_arrives);
+    let theirs = std::mem::take(&mut arriving.profile);
+    pick(&mut state.profile.first_name, theirs.first_name, prefer_arriving);
+    pick(&mut state.profile.last_name, theirs.last_name, prefer_arriving);
+    pick(&mut state.profile.locale, theirs.locale, prefer_arriving);
+    pick(&mut state.profile.zone, theirs.zone, prefer_arriving);
+    pick(&mut state.profile.country, theirs.country, prefer_arriving);
+    pick(&mut state.profile.birth_date, theirs.birth_date, prefer_arriving);
+    for (name, value) in theirs.attributes {
+        if !state.profile.attributes.iter().any(|(known, _)| *known == name) {
+            state.profile.attributes.push((name, value));
+        }
+    }
+    state.known |= arriving.known;
+    state.signed_in |= arriving.signed_in;
+    state.first_seen = state.first_seen.min(arriving.first_seen);
+    state.last_seen = state.last_seen.max(arriving.last_seen);
+    state.last_active = state.last_active.max(arriving.last_active);
+    unite_marks(state, &mut arriving);
+    orders::unite(state, &arriving.orders);
+    unite_browse(state, &mut arriving, newer_arrives);
+    state.carts.append(&mut arriving.carts);
+    state.carts.sort_by(|a, b| (a.touched_at, &a.key).cmp(&(b.touched_at, &b.key)));
+    let excess = state.carts.len().saturating_sub(CARTS_MAX);
+    state.carts.drain(..excess);
+    state.cart_closed = state.cart_closed.max(arriving.cart_closed);
+    let mut runs = std::mem::take(&mut arriving.runs);
+    for run in &mut runs {
+        if run.holdout && !state.holdouts.contains(&run.journey) {
+            state.holdouts.push(run.journey.clone());
+        }
+        if let Some((_, new)) = run.cart.as_ref().and_then(|c| renamed.iter().find(|(o, _)| o == c))
+        {
+            if run.key == *run.cart.as_ref().unwrap_or(&run.key) {
+                run.key.clone_from(new);
+            }
+            run.cart = Some(new.clone());
+        }
+    }
+    for run in &mut state.runs {
+        run.holdout |= state.holdouts.contains(&run.journey);
+    }
+    for run in &mut runs {
+        run.holdout |= state.holdouts.contains(&run.journey);
+    }
+    runs
+}
+
+/// Gives the arriving carts without an id numbers that the winner has not used.
+fn renumber_carts(state: &mut CustomerState, arriving: &mut CustomerState) -> Vec<(Text, Text)> {
+    let mut renamed = Vec::new();
+    for cart in &mut arriving.carts {
+        if cart.key.starts_with('#') {
+            state.carts_opened += 1;
+            let new = Text::from(format!("#{}", state.carts_opened));
+            renamed.push((cart.key.clone(), new.clone()));
+            cart.key = new;
+        }
+    }
+    // One cart told under both: the newer telling stays.
+    arriving.carts.retain(|cart| match state.carts.iter_mut().find(|own| own.key == cart.key) {
+        Some(own) => {
+            if own.touched_at < cart.touched_at {
+                *own = cart.clone();
+            }
+            false
+        }
+        None => true,
+    });
+    renamed
+}
+
+fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
+    for consent in arriving.consents.drain(..) {
+        let of = |own: &&mut super::Consent| {
+            own.channel == consent.channel && own.topic == consent.topic
+        };
+        match state.consents.iter_mut().find(of) {
+            Some(own) if own.at < consent.at => *own = consent,
+            Some(_) => {}
+            None => state.consents.push(consent),
+        }
+    }
+    for mark in arriving.suppressed.drain(..) {
+        if !state.suppressed.contains(&mark) {
+            state.suppressed.push(mark);
+        }
+    }
+    for (name, at) in arriving.last.drain(..) {
+        match state.last.iter_mut().find(|(own, _)| *own == name) {
+            Some((_, own)) => *own = (*own).max(at),
+            None => state.last.push((name, at)),
+        }
+    }
+    for mark in arriving.again.drain(..) {
+        let of = |own: &&mut super::AgainMark| own.journey == mark.journey && own.key == mark.key;
+        match state.again.iter_mut().find(of) {
+            Some(own) => own.ended = own.ended.max(mark.ended),
+            None => state.again.push(mark),
+        }
+    }
+    state.again.sort_by(|a, b| (a.ended, &a.journey, &a.key).cmp(&(b.ended, &b.journey, &b.key)));
+    let excess = state.again.len().saturating_sub(AGAIN_MAX);
+    state.again.drain(..excess);
+    for (journey, at) in arriving.absent_done.drain(..) {
+        match state.absent_done.iter_mut().find(|(own, _)| *own == journey) {
+            Some((_, own)) => *own = (*own).max(at),
+            None => state.absent_done.push((journey, at)),
+        }
+    }
+    for journey in arriving.holdouts.drain(..) {
+        if !state.holdouts.contains(&journey) {
+            state.holdouts.push(journey);
+        }
+    }
+    for mark in arriving.sent.drain(..) {
+        if !state.sent.iter().any(|own| own.message == mark.message) {
+            state.sent.push(mark);
+        }
+    }
+    state.sent.sort_by_key(|mark| (mark.at, mark.message));
+    let excess = state.sent.len().saturating_sub(SENT_MAX);
+    state.sent.drain(..excess);
+    for mark in arriving.seen.drain(..) {
+        if !state.seen.iter().any(|own| own.0 == mark.0) {
+            state.seen.push(mark);
+        }
+    }
+    state.seen.sort_by_key(|&(hash, at)| (at, hash));
+    let excess = state.seen.len().saturating_sub(SEEN_MAX);
+    state.seen.drain(..excess);
+    for merge in arriving.merges.drain(..) {
+        if !state.merges.contains(&merge) {
+            state.merges.push(merge);
+        }
+    }
+}
+
+fn unite_browse(state: &mut CustomerState, arriving: &mut CustomerState, newer_arrives: bool) {
+    let theirs = std::mem::take(&mut arriving.browse);
+    let own = std::mem::take(&mut state.browse);
+    let (mut newer, older) = if newer_arrives { (theirs, own) } else { (own, theirs) };
+    for item in older.items {
+        if newer.items.len() < VIEWED_MAX && !newer.items.iter().any(|seen| seen.sku == item.sku) {
+            newer.items.push(item);
+        }
+    }
+    newer.last_at = newer.last_at.max(older.last_at);
+    newer.category = newer.category.or(older.category);
+    newer.query = newer.query.or(older.query);
+    state.browse = newer;
+}

@@ -1,0 +1,331 @@
+//! Decides one message: whether it goes out, when, and with what content.
+
+use crate::journey::{Class, OnCap, Plan, Step, WindowZone};
+use crate::model::{MessageId, Text, Timestamp, derive};
+
+use super::apply::Happening;
+use super::caps::Room;
+use super::context::Context;
+use super::run::{OPEN_MESSAGES_MAX, OpenMessage, Waiting};
+use super::state::{CustomerState, SENT_MAX, SentMark};
+use super::steps::MessageStep;
+use super::{Arrival, Decision, Delivery, Effect, Engine, Reason, Trace, TraceKind};
+
+/// What became of a message step.
+pub(super) enum Verdict {
+    /// It is decided; the run goes on.
+    Done,
+    /// It is looked at again then.
+    Later(Timestamp, Waiting),
+    /// It ended the run.
+    Ended,
+}
+
+impl Engine {
+    /// Decides a message that is due at `at`.
+    ///
+    /// In this order: the send window (outside it the due time moves to its opening, and all is
+    /// read there), `only_while`, holdout, address, suppression, consent, caps.
+    pub(super) fn message(
+        &self,
+        state: &mut CustomerState,
+        place: usize,
+        plan: &Plan,
+        step: MessageStep<'_>,
+        at: Timestamp,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Verdict {
+        let run = &state.runs[place];
+        let context = Context::of_run(state, &self.catalog.rules, run, at);
+        let mut window_end = None;
+        if let Some(window) = plan.send_only.as_ref().filter(|_| step.class == Class::Marketing) {
+            let zone = match &window.zone {
+                WindowZone::Fixed(zone) => zone.clone(),
+                WindowZone::Customer { unknown } => context
+                    .customer_zone()
+                    .or_else(|| unknown.clone())
+                    .unwrap_or_else(|| context.zone()),
+            };
+            let (opens, closes) = window.opens_at(at, &zone);
+            if opens > at {
+                return Verdict::Later(opens, Waiting::Node);
+            }
+            window_end = closes;
+        }
+        let holds = plan.only_while.as_ref().map(|condition| condition.test(&context));
+        match holds {
+            None | Some(Ok(true)) => {}
+            Some(Ok(false)) => {
+                self.end_run(state, place, at, Reason::OnlyWhile, None, effects);
+                return Verdict::Ended;
+            }
+            Some(Err(_)) => {
+                self.end_run(state, place, at, Reason::ExpressionFailed, None, effects);
+                return Verdict::Ended;
+            }
+        }
+        let withheld = match self.obstacle(&context, plan, step, at) {
+            Ok(()) => None,
+            Err(Obstacle::Withhold(reason)) => Some(reason),
+            Err(Obstacle::Wait(until, waiting, reason)) => {
+                let trace = Trace {
+                    at,
+                    kind: TraceKind::Waits,
+                    journey: Some((run.journey.clone(), run.version)),
+                    run: Some(run.id),
+                    step: Some(step.id.clone()),
+                    reason: Some(reason),
+                    detail: None,
+                };
+                effects.push(Effect::Trace(Box::new(trace)));
+                return Verdict::Later(until, waiting);
+            }
+        };
+        let expires = plan.skip_after.map(|after| at.plus(after, &context.zone()));
+        self.decide(
+            state,
+            place,
+            plan,
+            step,
+            Terms { at, now, expires, window_end, withheld },
+            effects,
+        );
+        Verdict::Done
+    }
+
+    /// Withholds the message of a node that is not decided in its turn.
+    pub(super) fn withhold(
+        &self,
+        state: &mut CustomerState,
+        place: usize,
+        plan: &Plan,
+        node: u32,
+        at: Timestamp,
+        reason: Reason,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(entered) = plan.nodes.get(node as usize) else { return };
+        let Step::Message { channel, template, class, next, .. } = &entered.step else { return };
+        let step = MessageStep {
+            node,
+            id: &entered.id,
+            channel: *channel,
+            template,
+            class: *class,
+            next: *next,
+        };
+        let terms = Terms { at, now: at, expires: None, window_end: None, withheld: Some(reason) };
+        self.decide(state, place, plan, step, terms, effects);
+    }
+
+    /// What stands against the message, if anything.
+    fn obstacle(
+        &self,
+        context: &Context<'_>,
+        plan: &Plan,
+        step: MessageStep<'_>,
+        at: Timestamp,
+    ) -> Result<(), Obstacle> {
+        let state = context.state;
+        if context.run.is_some_and(|run| run.holdout) {
+            return Err(Obstacle::Withhold(Reason::Holdout));
+        }
+        match state.address(step.channel) {
+            None if self.options.assume_reachable => {}
+            None => {
+                return Err(match plan.no_address {
+                    Some(wait) => {
+                        let until = at.plus(wait, &context.zone());
+                        Obstacle::Wait(until, Waiting::Address, Reason::NoAddress)
+                    }
+                    None => Obstacle::Withhold(Reason::NoAddress),
+                });
+            }
+            Some(address) => {
+                let suppressed =
+                    |(channel, known): &(_, Text)| *channel == step.channel && known == address;
+                if state.suppressed.iter().any(suppressed) {
+                    return Err(Obstacle::Withhold(Reason::Suppressed));
+                }
+            }
+        }
+        if step.class == Class::Transactional {
+            return Ok(());
+        }
+        if !self.has_consent(context, step.channel, plan.topic.as_ref()) {
+            return Err(Obstacle::Withhold(Reason::Consent));
+        }
+        match self.room(context, plan, step.channel, at) {
+            Room::Free => Ok(()),
+            Room::Full(OnCap::Wait, Some(until)) if until > at => {
+                Err(Obstacle::Wait(until, Waiting::Node, Reason::Cap))
+            }
+            Room::Full(..) => Err(Obstacle::Withhold(Reason::Cap)),
+        }
+    }
+
+    fn decide(
+        &self,
+        state: &mut CustomerState,
+        place: usize,
+        plan: &Plan,
+        step: MessageStep<'_>,
+        terms: Terms,
+        effects: &mut Vec<Effect>,
+    ) {
+        let run = &state.runs[place];
+        let occurrence = run.decided.iter().find(|(id, _)| id == step.id).map_or(0, |(_, n)| *n);
+        let message = MessageId(derive(
+            "message",
+            &[
+                run.journey.as_bytes(),
+                &run.id.to_bytes(),
+                step.id.as_bytes(),
+                &occurrence.to_le_bytes(),
+            ],
+        ));
+        let context = Context::of_run(state, &self.catalog.rules, run, terms.at);
+        let settle_ms = match step.class {
+            Class::Marketing => self.settle_ms(&run.journey),
+            Class::Transactional => 0,
+        };
+        effects.push(Effect::Decide(Box::new(Decision {
+            message,
+            customer: state.display_id(),
+            journey: run.journey.clone(),
+            version: run.version,
+            run: run.id,
+            step: step.id.clone(),
+            occurrence,
+            channel: step.channel,
+            template: step.template.clone(),
+            class: step.class,
+            at: terms.at,
+            settle_ms,
+            expires: terms.expires,
+            window_end: terms.window_end,
+            withheld: terms.withheld,
+            data: data(&context),
+        })));
+        let run = &mut state.runs[place];
+        match run.decided.iter_mut().find(|(id, _)| id == step.id) {
+            Some((_, count)) => *count += 1,
+            None => run.decided.push((step.id.clone(), 1)),
+        }
+        if terms.withheld.is_some() {
+            return;
+        }
+        run.sent += 1;
+        let open = OpenMessage {
+            id: message,
+            step: step.id.clone(),
+            channel: step.channel,
+            at: terms.at,
+            settle_ms,
+            revision: 1,
+            node: step.node,
+        };
+        if !self.has_started(&open, terms.now, Arrival::InOrder, true) {
+            if run.open.len() >= OPEN_MESSAGES_MAX {
+                run.open.remove(0);
+            }
+            run.open.push(open);
+        }
+        if step.class == Class::Marketing {
+            if state.sent.len() >= SENT_MAX {
+                state.sent.remove(0);
+            }
+            state.sent.push(SentMark {
+                message,
+                channel: step.channel,
+                topic: plan.topic.clone(),
+                at: terms.at,
+            });
+        }
+    }
+
+    /// Whether a message counts as started at an instant, and can't be taken back.
+    ///
+    /// Assumed delivery starts it once everything up to due and settle has been applied: an event
+    /// in order that is not later still takes it back, a late one finds it started.
+    fn has_started(
+        &self,
+        open: &OpenMessage,
+        now: Timestamp,
+        arrival: Arrival,
+        timer: bool,
+    ) -> bool {
+        match self.options.delivery {
+            Delivery::Live => false,
+            Delivery::Assumed => {
+                let ready = open.at.plus_ms(open.settle_ms);
+                // Events come before timers, so at a timer all events up to it are applied.
+                if arrival.is_late() || timer { now >= ready } else { now > ready }
+            }
+        }
+    }
+
+    /// Lets go of the messages that have started by now.
+    pub(super) fn settle_open_messages(
+        &self,
+        state: &mut CustomerState,
+        now: Timestamp,
+        arrival: Arrival,
+    ) {
+        if self.options.delivery == Delivery::Live {
+            return;
+        }
+        for run in &mut state.runs {
+            run.open.retain(|open| !self.has_started(open, now, arrival, false));
+        }
+    }
+
+    /// Gives the messages about a changed cart that have not started their newer content.
+    pub(super) fn revise(
+        &self,
+        state: &mut CustomerState,
+        happening: &Happening<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        for place in 0..state.runs.len() {
+            let run = &state.runs[place];
+            let about_cart =
+                run.cart.is_some() && (run.key.is_empty() || run.cart == happening.cart);
+            if run.open.is_empty() || !about_cart {
+                continue;
+            }
+            let context = Context::of_run(state, &self.catalog.rules, run, happening.now);
+            let data = data(&context);
+            for open in &mut state.runs[place].open {
+                open.revision += 1;
+                effects.push(Effect::Revise {
+                    message: open.id,
+                    revision: open.revision,
+                    data: data.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// What stands against a message.
+enum Obstacle {
+    Withhold(Reason),
+    Wait(Timestamp, Waiting, Reason),
+}
+
+/// When and how a message is decided.
+struct Terms {
+    at: Timestamp,
+    now: Timestamp,
+    expires: Option<Timestamp>,
+    window_end: Option<Timestamp>,
+    withheld: Option<Reason>,
+}
+
+/// What the template sees.
+fn data(context: &Context<'_>) -> String {
+    // Serializing to a string can't fail: every map key is text.
+    serde_json::to_string(context).unwrap_or_default()
+}

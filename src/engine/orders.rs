@@ -1,0 +1,161 @@
+//! Folds orders: each counts once, whoever reports it and however often.
+
+use crate::model::{Amount, Event, EventName, Item, Money, derive};
+
+use super::state::{CustomerState, ORDERS_MAX, OrderMark, Orders};
+
+/// What an order event told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OrderNews {
+    /// An order that was not known.
+    New,
+    /// A further report, or a further row, of a known order.
+    Known,
+}
+
+/// Applies `order.placed`.
+pub(super) fn placed(orders: &mut Orders, event: &Event) -> OrderNews {
+    let key = order_key(event);
+    let stated = event.order.as_ref().and_then(|order| order.total);
+    let currency = event
+        .order
+        .as_ref()
+        .and_then(|order| order.currency)
+        .or_else(|| event.items.iter().find_map(|item| item.currency));
+    let total = stated.or_else(|| sum(&event.items)).map(|amount| Money { amount, currency });
+    if let Some(place) = orders.recent.iter().position(|mark| mark.key == key) {
+        again(orders, place, event, total, stated.is_some());
+        return OrderNews::Known;
+    }
+    orders.count += 1;
+    add(&mut orders.totals, total, 1);
+    orders.first_at = Some(orders.first_at.map_or(event.time, |first| first.min(event.time)));
+    if orders.last_at.is_none_or(|last| last <= event.time) {
+        orders.last_at = Some(event.time);
+        orders.last_total = total;
+        orders.last_items = event.items.iter().take(super::run::START_ITEMS_MAX).cloned().collect();
+    }
+    if orders.recent.len() >= ORDERS_MAX {
+        orders.recent.remove(0);
+    }
+    orders.recent.push(OrderMark {
+        key,
+        at: event.time,
+        source: event.tie.source,
+        total,
+        stated: stated.is_some(),
+        cancelled: false,
+    });
+    OrderNews::New
+}
+
+/// Applies `order.cancelled`: the order leaves the count and the sums.
+pub(super) fn cancelled(orders: &mut Orders, event: &Event) {
+    let key = order_key(event);
+    if let Some(mark) = orders.recent.iter_mut().find(|mark| mark.key == key && !mark.cancelled) {
+        mark.cancelled = true;
+        orders.count = orders.count.saturating_sub(1);
+        add(&mut orders.totals, mark.total, -1);
+    }
+}
+
+/// Unites the orders of two customers who are one.
+pub(super) fn unite(winner: &mut CustomerState, loser: &Orders) {
+    let orders = &mut winner.orders;
+    let mut shared_count = 0;
+    for mark in &loser.recent {
+        if orders.recent.iter().any(|known| known.key == mark.key) {
+            if !mark.cancelled {
+                shared_count += 1;
+                add(&mut orders.totals, mark.total, -1);
+            }
+        } else {
+            orders.recent.push(mark.clone());
+        }
+    }
+    orders.recent.sort_by_key(|mark| (mark.at, mark.key));
+    let excess = orders.recent.len().saturating_sub(ORDERS_MAX);
+    orders.recent.drain(..excess);
+    orders.count = (orders.count + loser.count).saturating_sub(shared_count);
+    for total in &loser.totals {
+        add(&mut orders.totals, Some(*total), 1);
+    }
+    orders.first_at = match (orders.first_at, loser.first_at) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    if orders.last_at < loser.last_at {
+        orders.last_at = loser.last_at;
+        orders.last_total = loser.last_total;
+        orders.last_items.clone_from(&loser.last_items);
+    }
+}
+
+/// A further report of a known order: it fills what was missing; rows of an order that its own
+/// source tells row by row add up.
+fn again(orders: &mut Orders, place: usize, event: &Event, total: Option<Money>, stated: bool) {
+    let mark = &mut orders.recent[place];
+    let same_source = mark.source == event.tie.source;
+    let (before, after) = match (mark.total, total) {
+        (before, Some(_)) if stated && !mark.stated => (before, total),
+        (None, Some(_)) => (None, total),
+        (Some(had), Some(more)) if same_source && !stated && !mark.stated => {
+            (Some(had), had.amount.plus(more.amount).map(|amount| Money { amount, ..had }))
+        }
+        _ => return,
+    };
+    mark.total = after;
+    mark.stated |= stated;
+    let (cancelled, at) = (mark.cancelled, mark.at);
+    if !cancelled {
+        add(&mut orders.totals, before, -1);
+        add(&mut orders.totals, after, 1);
+    }
+    if orders.last_at == Some(at) {
+        orders.last_total = after;
+        let room = super::run::START_ITEMS_MAX.saturating_sub(orders.last_items.len());
+        if same_source && !stated {
+            orders.last_items.extend(event.items.iter().take(room).cloned());
+        }
+    }
+}
+
+/// Adds (or with -1 takes) an order's total to the sum of its currency.
+fn add(totals: &mut Vec<Money>, total: Option<Money>, sign: i64) {
+    let Some(total) = total else { return };
+    let signed = Amount::from_micros(total.amount.micros().saturating_mul(sign));
+    match totals.iter_mut().find(|sum| sum.currency == total.currency) {
+        Some(sum) => sum.amount = sum.amount.plus(signed).unwrap_or(sum.amount),
+        None => totals.push(Money { amount: signed, currency: total.currency }),
+    }
+}
+
+/// What an order counts as one: its number within its scope, or the event for one without a number.
+fn order_key(event: &Event) -> u64 {
+    let hash = match event.order.as_ref().and_then(|order| Some((order.id.as_ref()?, &order.scope)))
+    {
+        Some((id, scope)) => derive("order", &[scope.as_bytes(), id.as_bytes()]),
+        None => derive("order without id", &[event.id.as_bytes()]),
+    };
+    u64::try_from(hash >> 64).unwrap_or(0)
+}
+
+fn sum(items: &[Item]) -> Option<Amount> {
+    items
+        .iter()
+        .map(|item| item.price.and_then(|price| price.times(item.quantity)))
+        .try_fold(Amount::ZERO, |sum, line| line.and_then(|line| sum.plus(line)))
+        .filter(|_| !items.is_empty())
+}
+
+/// Whether an event tells of an order being placed for the first time or again.
+pub(super) fn fold(state: &mut CustomerState, event: &Event) -> Option<OrderNews> {
+    match event.name {
+        EventName::OrderPlaced => Some(placed(&mut state.orders, event)),
+        EventName::OrderCancelled => {
+            cancelled(&mut state.orders, event);
+            None
+        }
+        _ => None,
+    }
+}

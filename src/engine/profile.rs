@@ -1,0 +1,182 @@
+//! Folds what events say of the person: identities, profile, consent, suppression, browsing.
+
+use crate::model::{
+    Channel, ConsentFact, ConsentStatus, Event, EventName, MessageChannel, Namespace, Text,
+};
+
+use super::state::{Consent, CustomerState, VIEWED_MAX};
+
+/// The most attributes kept of one customer.
+const ATTRIBUTES_MAX: usize = 64;
+/// The most kinds of event, beyond those Waypost knows, of which the last time is kept.
+const LAST_MAX: usize = 64;
+/// The most consents kept of one customer.
+const CONSENTS_MAX: usize = 64;
+
+/// Applies everything but carts and orders.
+pub(super) fn fold(state: &mut CustomerState, event: &Event) {
+    state.first_seen = state.first_seen.min(event.time);
+    state.last_seen = state.last_seen.max(event.time);
+    if is_shopper_activity(event) {
+        state.last_active = state.last_active.max(Some(event.time));
+    }
+    match state.last.iter_mut().find(|(name, _)| *name == event.name) {
+        Some((_, at)) => *at = (*at).max(event.time),
+        None => {
+            if !matches!(event.name, EventName::Custom(_)) || state.last.len() < LAST_MAX {
+                state.last.push((event.name.clone(), event.time));
+            }
+        }
+    }
+    if event.shop.is_some() {
+        state.shop.clone_from(&event.shop);
+    }
+    identities(state, event);
+    match event.name {
+        EventName::CustomerSignedIn => state.signed_in = true,
+        EventName::CustomerSignedOut => state.signed_in = false,
+        _ => {}
+    }
+    facts(state, event);
+    consents(state, event);
+    browse(state, event);
+}
+
+/// Whether the shopper did it in the web shop or an app, as `and_quiet` means it.
+pub(super) fn is_shopper_activity(event: &Event) -> bool {
+    match event.channel {
+        Channel::Web | Channel::App => true,
+        Channel::Store | Channel::Phone => false,
+        Channel::Unknown => {
+            event.name.is_cart()
+                || event.name.is_browse()
+                || matches!(
+                    event.name,
+                    EventName::PageViewed
+                        | EventName::CustomerSignedIn
+                        | EventName::CustomerSignedOut
+                        | EventName::WishlistItemAdded
+                        | EventName::WishlistItemRemoved
+                )
+        }
+    }
+}
+
+fn identities(state: &mut CustomerState, event: &Event) {
+    for identity in &event.identities {
+        match identity.namespace {
+            Namespace::CustomerId => state.source_id = Some(identity.value.clone()),
+            Namespace::Email => state.email = Some(identity.value.clone()),
+            Namespace::Phone => state.phone = Some(identity.value.clone()),
+            Namespace::Device if state.source_id.is_none() => {
+                state.source_id = Some(identity.value.clone());
+            }
+            Namespace::Other(_) | Namespace::Device => {}
+        }
+        state.known |= identity.is_person();
+    }
+}
+
+fn facts(state: &mut CustomerState, event: &Event) {
+    let Some(facts) = &event.profile else { return };
+    let set = |kept: &mut Option<Text>, told: &Option<Text>| {
+        if told.is_some() {
+            kept.clone_from(told);
+        }
+    };
+    let profile = &mut state.profile;
+    set(&mut profile.first_name, &facts.first_name);
+    set(&mut profile.last_name, &facts.last_name);
+    set(&mut profile.locale, &facts.locale);
+    set(&mut profile.zone, &facts.zone);
+    set(&mut profile.country, &facts.country);
+    set(&mut profile.birth_date, &facts.birth_date);
+    for (name, value) in &facts.attributes {
+        match profile.attributes.iter_mut().find(|(known, _)| known == name) {
+            Some((_, kept)) => kept.clone_from(value),
+            None => {
+                if profile.attributes.len() < ATTRIBUTES_MAX {
+                    profile.attributes.push((name.clone(), value.clone()));
+                }
+            }
+        }
+    }
+}
+
+fn consents(state: &mut CustomerState, event: &Event) {
+    for fact in &event.consents {
+        set_consent(state, fact, event);
+    }
+    if event.name == EventName::CustomerUnsubscribed && event.consents.is_empty() {
+        let all = ConsentFact {
+            channel: MessageChannel::Email,
+            topic: None,
+            status: ConsentStatus::Withdrawn,
+        };
+        set_consent(state, &all, event);
+    }
+    let suppressed = match event.name {
+        EventName::EmailBounced | EventName::EmailComplained => Some(MessageChannel::Email),
+        EventName::SmsBounced => Some(MessageChannel::Sms),
+        _ => None,
+    };
+    if let Some(channel) = suppressed
+        && let Some(address) = state.address(channel).cloned()
+        && !state.suppressed.iter().any(|(known, at)| *known == channel && *at == address)
+    {
+        state.suppressed.push((channel, address));
+    }
+}
+
+/// Keeps what was said last about a channel and topic.
+fn set_consent(state: &mut CustomerState, fact: &ConsentFact, event: &Event) {
+    let of_fact = |kept: &&mut Consent| kept.channel == fact.channel && kept.topic == fact.topic;
+    let said = Consent {
+        channel: fact.channel,
+        topic: fact.topic.clone(),
+        status: fact.status,
+        at: event.time,
+    };
+    match state.consents.iter_mut().find(of_fact) {
+        // A yes does not undo the confirmation of an earlier yes.
+        Some(kept)
+            if kept.status == ConsentStatus::Confirmed && fact.status == ConsentStatus::Given => {}
+        Some(kept) if kept.at <= event.time => *kept = said,
+        Some(_) => {}
+        None => {
+            if state.consents.len() < CONSENTS_MAX {
+                state.consents.push(said);
+            }
+        }
+    }
+}
+
+fn browse(state: &mut CustomerState, event: &Event) {
+    if !event.name.is_browse() {
+        return;
+    }
+    let browse = &mut state.browse;
+    browse.last_at = browse.last_at.max(Some(event.time));
+    if event.name == EventName::ProductViewed {
+        for item in event.items.iter().take(VIEWED_MAX) {
+            let known = browse.items.iter().position(|seen| seen.sku == item.sku);
+            if let Some(place) = known {
+                browse.items.remove(place);
+            } else if browse.items.len() >= VIEWED_MAX {
+                browse.items.pop();
+            }
+            browse.items.insert(0, item.clone());
+            if item.category.is_some() {
+                browse.category.clone_from(&item.category);
+            }
+        }
+    }
+    if let Some(page) = &event.page {
+        if page.category.is_some() {
+            browse.category.clone_from(&page.category);
+        }
+        if page.query.is_some() {
+            browse.query.clone_from(&page.query);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! What is kept of a customer, and its stored encoding.
+//!
+//! Everything here is bounded by a named limit, and everything is plain data: the fold modules
+//! change it, the encoding keeps it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    ConsentStatus, CustomerId, EventName, Item, MessageChannel, MessageId, Money, Text, Tie,
+    Timestamp,
+};
+
+use super::run::Run;
+
+/// The most carts kept of one customer.
+pub const CARTS_MAX: usize = 32;
+/// The most lines kept of one cart.
+pub const CART_LINES_MAX: usize = 500;
+/// The most runs of one customer, those included that only wait for outcomes or a goal.
+pub const RUNS_MAX: usize = 64;
+/// The most recently viewed products kept.
+pub const VIEWED_MAX: usize = 20;
+/// The most event ids remembered.
+pub const SEEN_MAX: usize = 1_000;
+/// The longest an event id is remembered, in milliseconds.
+pub const SEEN_MS: i64 = 24 * crate::model::HOUR_MS;
+/// The most orders remembered one by one; older ones stay in the sums.
+pub const ORDERS_MAX: usize = 64;
+/// The most marks of earlier runs, for `again`.
+pub const AGAIN_MAX: usize = 128;
+/// The most sent marks kept for caps.
+pub const SENT_MAX: usize = 256;
+/// The largest encoded state, in bytes: a soft limit that new runs and cart lines respect.
+pub const STATE_BYTES_MAX: usize = 64 * 1024;
+
+/// Everything kept of one customer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CustomerState {
+    /// Whose state it is.
+    pub id: CustomerId,
+    /// Set when the customer was found to be another: every record goes on to that one.
+    pub pointer: Option<CustomerId>,
+    /// The id the source itself uses, for output: the shop's customer id, else the device.
+    pub source_id: Option<Text>,
+    /// Whether a person is known behind the device.
+    pub known: bool,
+    /// Whether the last sign-in was not followed by a sign-out.
+    pub signed_in: bool,
+    /// Effective time of the first event.
+    pub first_seen: Timestamp,
+    /// Effective time of the latest event.
+    pub last_seen: Timestamp,
+    /// Effective time of the latest web or app event.
+    pub last_active: Option<Timestamp>,
+    /// Email address.
+    pub email: Option<Text>,
+    /// Phone number in E.164.
+    pub phone: Option<Text>,
+    /// Shop of the latest event that named one.
+    pub shop: Option<Text>,
+    /// Facts about the person.
+    pub profile: Profile,
+    /// What the customer said about being contacted.
+    pub consents: Vec<Consent>,
+    /// Channels whose address bounced for good or complained, with that address.
+    pub suppressed: Vec<(MessageChannel, Text)>,
+    /// Open carts, the latest touched last.
+    pub carts: Vec<Cart>,
+    /// How many carts without an id there have been.
+    pub carts_opened: u32,
+    /// When an order last closed a cart.
+    pub cart_closed: Option<(Timestamp, Tie)>,
+    /// What was recently looked at.
+    pub browse: Browse,
+    /// What was ordered.
+    pub orders: Orders,
+    /// When each kind of event last came.
+    pub last: Vec<(EventName, Timestamp)>,
+    /// Running journeys, and ended ones that still wait for outcomes or a goal.
+    pub runs: Vec<Run>,
+    /// Ended runs, for `again`.
+    pub again: Vec<AgainMark>,
+    /// `absent` journeys that had their turn, with the event's time they had it for.
+    pub absent_done: Vec<(Text, Timestamp)>,
+    /// Journeys in whose holdout the customer is by a merge.
+    pub holdouts: Vec<Text>,
+    /// Decided marketing messages, for caps.
+    pub sent: Vec<SentMark>,
+    /// Hashes of recently seen event ids, oldest first.
+    pub seen: Vec<(u64, Timestamp)>,
+    /// Merges whose handover arrived.
+    pub merges: Vec<u64>,
+    /// The last reason for which a journey did not start, so that each is traced once.
+    pub refusals: Vec<(Text, super::Reason)>,
+}
+
+/// Facts about the person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Given name.
+    pub first_name: Option<Text>,
+    /// Family name.
+    pub last_name: Option<Text>,
+    /// Language.
+    pub locale: Option<Text>,
+    /// IANA time zone.
+    pub zone: Option<Text>,
+    /// Country.
+    pub country: Option<Text>,
+    /// Birth date.
+    pub birth_date: Option<Text>,
+    /// Further attributes.
+    pub attributes: Vec<(Text, Text)>,
+}
+
+/// What a customer said about one channel and topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    /// The channel.
+    pub channel: MessageChannel,
+    /// The topic; `None` means all.
+    pub topic: Option<Text>,
+    /// What was said.
+    pub status: ConsentStatus,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A cart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cart {
+    /// The shop's cart id, else `#` and a number of ours.
+    pub key: Text,
+    /// What is in it.
+    pub lines: Vec<Item>,
+    /// When it last changed, or was last told of.
+    pub touched_at: Timestamp,
+    /// When it last changed.
+    pub changed_at: Timestamp,
+    /// When its whole content was last told.
+    pub whole_at: Option<(Timestamp, Tie)>,
+    /// When the checkout was opened, if the cart has not changed since.
+    pub checkout_at: Option<Timestamp>,
+    /// The latest delta, to tell an open and an add of one item from two adds.
+    pub last_delta: Option<(EventName, Timestamp, u64)>,
+}
+
+/// What was recently looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Browse {
+    /// Products, the latest first.
+    pub items: Vec<Item>,
+    /// When a product, category or search was last viewed.
+    pub last_at: Option<Timestamp>,
+    /// The category last viewed.
+    pub category: Option<Text>,
+    /// The words last searched for.
+    pub query: Option<Text>,
+}
+
+/// What was ordered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orders {
+    /// How many, without cancelled ones.
+    pub count: u32,
+    /// Sums by currency, without cancelled ones.
+    pub totals: Vec<Money>,
+    /// When the first was placed.
+    pub first_at: Option<Timestamp>,
+    /// When the last was placed.
+    pub last_at: Option<Timestamp>,
+    /// Total of the last.
+    pub last_total: Option<Money>,
+    /// Products of the last.
+    pub last_items: Vec<Item>,
+    /// The latest orders one by one.
+    pub recent: Vec<OrderMark>,
+}
+
+/// One order, remembered so that it counts once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderMark {
+    /// Hash of scope and number.
+    pub key: u64,
+    /// When it was placed.
+    pub at: Timestamp,
+    /// The source that first reported it.
+    pub source: u16,
+    /// What it counts in the sums.
+    pub total: Option<Money>,
+    /// Whether the total was stated, not summed from lines.
+    pub stated: bool,
+    /// Whether it was cancelled.
+    pub cancelled: bool,
+}
+
+/// An ended run, for `again`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgainMark {
+    /// The journey.
+    pub journey: Text,
+    /// The run's key.
+    pub key: Text,
+    /// When it ended.
+    pub ended: Timestamp,
+}
+
+/// A decided marketing message, for caps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentMark {
+    /// The message.
+    pub message: MessageId,
+    /// Its channel.
+    pub channel: MessageChannel,
+    /// Its journey's topic.
+    pub topic: Option<Text>,
+    /// When it was due.
+    pub at: Timestamp,
+}
+
+impl CustomerState {
+    /// The state of a customer of whom nothing is known yet.
+    #[must_use]
+    pub fn new(id: CustomerId) -> Self {
+        Self {
+            id,
+            pointer: None,
+            source_id: None,
+            known: false,
+            signed_in: false,
+            first_seen: Timestamp::MAX,
+            last_seen: Timestamp::MIN,
+            last_active: None,
+            email: None,
+            phone: None,
+            shop: None,
+            profile: Profile::default(),
+            consents: Vec::new(),
+            suppressed: Vec::new(),
+            carts: Vec::new(),
+            carts_opened: 0,
+            cart_closed: None,
+            browse: Browse::default(),
+            orders: Orders::default(),
+            last: Vec::new(),
+            runs: Vec::new(),
+            again: Vec::new(),
+            absent_done: Vec::new(),
+            holdouts: Vec::new(),
+            sent: Vec::new(),
+            seen: Vec::new(),
+            merges: Vec::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    /// The customer as output names it: the source's own id where there is one.
+    #[must_use]
+    pub fn display_id(&self) -> Text {
+        self.source_id.clone().unwrap_or_else(|| Text::from(self.id.to_string()))
+    }
+
+    /// When an event of this name last came.
+    #[must_use]
+    pub fn last(&self, name: &EventName) -> Option<Timestamp> {
+        self.last.iter().find(|(known, _)| known == name).map(|&(_, at)| at)
+    }
+
+    /// The address by which a channel reaches the customer.
+    #[must_use]
+    pub const fn address(&self, channel: MessageChannel) -> Option<&Text> {
+        match channel {
+            MessageChannel::Email => self.email.as_ref(),
+            MessageChannel::Sms => self.phone.as_ref(),
+        }
+    }
+
+    /// The cart of this key.
+    #[must_use]
+    pub fn cart(&self, key: &str) -> Option<&Cart> {
+        self.carts.iter().find(|cart| cart.key == key)
+    }
+
+    /// The cart last touched.
+    #[must_use]
+    pub fn open_cart(&self) -> Option<&Cart> {
+        self.carts.last()
+    }
+}
+
+/// First byte of every encoded state.
+const ENCODING: u8 = 1;
+
+/// Why a stored state can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Written by a later build.
+    #[error(
+        "a state of encoding {0}, which this build does not know; use the build that wrote it or a later one"
+    )]
+    Encoding(u8),
+    /// Damaged bytes.
+    #[error("a damaged state: {0}")]
+    Damaged(String),
+}
+
+impl CustomerState {
+    /// The stored bytes: a version byte, then postcard.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`] if the encoder refuses, which no state gives cause for.
+    pub fn encode(&self) -> Result<Vec<u8>, StateError> {
+        postcard::to_extend(self, vec![ENCODING])
+            .map_err(|error| StateError::Damaged(error.to_string()))
+    }
+
+    /// The state behind stored bytes, of this or an earlier encoding.
+    ///
+    /// # Errors
+    /// [`StateError`] for bytes of a later build and for damaged ones.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        match bytes.split_first() {
+            Some((&ENCODING, rest)) => {
+                postcard::from_bytes(rest).map_err(|error| StateError::Damaged(error.to_string()))
+            }
+            Some((&other, _)) => Err(StateError::Encoding(other)),
+            None => Err(StateError::Damaged("no bytes".into())),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Moves a run from step to step until it waits or is over.
+
+use crate::journey::{Class, NodeIx, Plan, Step};
+use crate::model::{MessageChannel, Text, Timestamp};
+
+use super::context::Context;
+use super::run::{Standing, Waiting};
+use super::state::CustomerState;
+use super::{Effect, Engine, Reason, Trace, TraceKind};
+
+/// The most steps a run moves at one instant; plans have no loops, so none needs more than it has.
+const MOVES_MAX: usize = 512;
+
+/// What became of a step.
+enum Move {
+    /// It is done: on to the next one.
+    To(NodeIx),
+    /// It waits until then.
+    Until(Timestamp),
+    /// The run was ended meanwhile.
+    Over,
+}
+
+/// A message step of a plan.
+#[derive(Clone, Copy)]
+pub(super) struct MessageStep<'a> {
+    pub node: NodeIx,
+    pub id: &'a Text,
+    pub channel: MessageChannel,
+    pub template: &'a Text,
+    pub class: Class,
+    pub next: NodeIx,
+}
+
+impl Engine {
+    /// Enters a node at an instant and goes on from there; `now` is when that is decided.
+    ///
+    /// `at` may lie before `now` where an event came late: waits then count from `at`.
+    pub(super) fn enter(
+        &self,
+        state: &mut CustomerState,
+        place: usize,
+        node: NodeIx,
+        at: Timestamp,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(plan) = self.plan_of(&state.runs[place]) else { return };
+        let mut next = node;
+        for _ in 0..MOVES_MAX {
+            let standing = Standing { node: next, entered: at, due: at, waiting: Waiting::Node };
+            state.runs[place].at = Some(standing);
+            match self.enter_node(state, place, &plan, next, at, now, effects) {
+                Move::To(node) => next = node,
+                Move::Until(due) => {
+                    if let Some(standing) = &mut state.runs[place].at {
+                        standing.due = due;
+                    }
+                    return;
+                }
+                Move::Over => return,
+            }
+        }
+    }
+
+    fn enter_node(
+        &self,
+        state: &mut CustomerState,
+        place: usize,
+        plan: &Plan,
+        node: NodeIx,
+        at: Timestamp,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Move {
+        let Some(entered) = plan.nodes.get(node as usize) else {
+            self.end_run(state, place, at, Reason::Finished, None, effects);
+            return Move::Over;
+        };
+        let run = &state.runs[place];
+        let context = Context::of_run(state, &self.catalog.rules, run, at);
+        match &entered.step {
+            Step::Wait { delay, .. } => Move::Until(at.plus(*delay, &context.zone())),
+            Step::WaitQuiet { delay, at_most, .. } => {
+                let zone = context.zone();
+                let quiet = at.plus(*delay, &zone);
+                Move::Until(at_most.map_or(quiet, |most| quiet.min(at.plus(most, &zone))))
+            }
+            Step::WaitFor { at_most, .. } => Move::Until(at.plus(*at_most, &context.zone())),
+            Step::If { condition, then, otherwise } => {
+                let outcome = condition.test(&context);
+                let detail = match &outcome {
+                    Ok(holds) => format!("{}: {holds}", condition.source()),
+                    Err(error) => format!("{}: {error}", condition.source()),
+                };
+                effects.push(Effect::Trace(Box::new(Trace {
+                    at,
+                    kind: TraceKind::Decided,
+                    journey: Some((run.journey.clone(), run.version)),
+                    run: Some(run.id),
+                    step: Some(entered.id.clone()),
+                    reason: outcome.is_err().then_some(Reason::ExpressionFailed),
+                    detail: Some(Text::from(detail)),
+                })));
+                Move::To(if outcome == Ok(true) { *then } else { *otherwise })
+            }
+            Step::Message { channel, template, class, next, .. } => {
+                let step = MessageStep {
+                    node,
+                    id: &entered.id,
+                    channel: *channel,
+                    template,
+                    class: *class,
+                    next: *next,
+                };
+                self.enter_message(state, place, plan, step, at, now, effects)
+            }
+            Step::End => {
+                self.end_run(state, place, at, Reason::Finished, None, effects);
+                Move::Over
+            }
+        }
+    }
+
+    /// A message that its window or an address holds up waits as a timer; else it is decided.
+    fn enter_message(
+        &self,
+        state: &mut CustomerState,
+        place: usize,
+        plan: &Plan,
+        step: MessageStep<'_>,
+        at: Timestamp,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Move {
+        match self.message(state, place, plan, step, at, now, effects) {
+            super::message::Verdict::Done => Move::To(step.next),
+            super::message::Verdict::Later(due, waiting) => {
+                state.runs[place].at =
+                    Some(Standing { node: step.node, entered: at, due, waiting });
+                Move::Over
+            }
+            super::message::Verdict::Ended => Move::Over,
+        }
+    }
+
+    /// The timer of a run fires at its due time.
+    pub(super) fn run_due(
+        &self,
+        state: &mut CustomerState,
+        place: usize,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let run = &state.runs[place];
+        let (Some(standing), Some(plan)) = (run.at.clone(), self.plan_of(run)) else {
+            self.end_run(state, place, now, Reason::Finished, None, effects);
+            return;
+        };
+        let due = standing.due;
+        let Some(node) = plan.nodes.get(standing.node as usize) else {
+            self.end_run(state, place, now, Reason::Finished, None, effects);
+            return;
+        };
+        match &node.step {
+            Step::Wait { and_quiet, next, .. } => {
+                let zone = Context::of_run(state, &self.catalog.rules, run, due).zone();
+                let busy = and_quiet
+                    .and_then(|quiet| Some(state.last_active?.plus(quiet, &zone)))
+                    .filter(|until| *until > due);
+                match busy {
+                    Some(until) => {
+                        if let Some(standing) = &mut state.runs[place].at {
+                            standing.due = until;
+                        }
+                    }
+                    None => self.enter(state, place, *next, due, now, effects),
+                }
+            }
+            Step::WaitQuiet { next, .. } => self.enter(state, place, *next, due, now, effects),
+            Step::WaitFor { otherwise, .. } => {
+                self.enter(state, place, *otherwise, due, now, effects);
+            }
+            Step::Message { next, .. } if standing.waiting == Waiting::Address => {
+                let next = *next;
+                self.withhold(state, place, &plan, standing.node, due, Reason::NoAddress, effects);
+                self.enter(state, place, next, due, now, effects);
+            }
+            Step::Message { .. } | Step::If { .. } | Step::End => {
+                self.enter(state, place, standing.node, due, now, effects);
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Runs a customer's records and timers in order.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::engine::{Arrival, CustomerState, Effect};
+use crate::log::{CustomerEvent, Handover, Record};
+use crate::model::{CustomerId, Timestamp, derive};
+use crate::store::{Error, OutboxRow, Store};
+
+use super::resident::Resident;
+use super::{Arrived, Lane, Merges};
+
+/// Customers that are worked on together: one, or those whom merges tie together.
+struct Group {
+    members: Vec<Member>,
+    queue: VecDeque<Arrived>,
+    effects: Vec<(CustomerId, Effect)>,
+    outbox: Vec<OutboxRow>,
+    applied: u64,
+}
+
+struct Member {
+    resident: Resident,
+    touched: bool,
+}
+
+impl<S: Store> Lane<S> {
+    /// Runs these customers up to the watermark.
+    pub(super) async fn run_customers(
+        &mut self,
+        ids: Vec<CustomerId>,
+        mut fresh: HashMap<CustomerId, Vec<Arrived>>,
+        watermark: Timestamp,
+    ) -> Result<(), Error> {
+        let groups = match self.merges {
+            Merges::Inline => self.groups(&ids, &fresh),
+            Merges::Outbox | Merges::InLog => BTreeMap::new(),
+        };
+        for id in ids {
+            let others = match groups.get(&id) {
+                Some(group) if group[0] != id => continue,
+                Some(group) => &group[1..],
+                None => &[],
+            };
+            self.run_group(id, others, &mut fresh, watermark)?;
+        }
+        if !S::KEEPS_STATES {
+            self.residents.forget_changes();
+        }
+        Ok(())
+    }
+
+    /// The customers that merges and pointers tie together, by each of their ids.
+    fn groups(
+        &self,
+        ids: &[CustomerId],
+        fresh: &HashMap<CustomerId, Vec<Arrived>>,
+    ) -> BTreeMap<CustomerId, Vec<CustomerId>> {
+        let mut groups: BTreeMap<CustomerId, Vec<CustomerId>> = BTreeMap::new();
+        let mut tie = |a: CustomerId, b: CustomerId| {
+            let mut united = groups.remove(&a).unwrap_or_else(|| vec![a]);
+            united.extend(groups.remove(&b).unwrap_or_else(|| vec![b]));
+            united.sort_unstable();
+            united.dedup();
+            for id in united.clone() {
+                groups.insert(id, united.clone());
+            }
+        };
+        for id in ids {
+            let queued = fresh.get(id).into_iter().chain(self.pending.get(id)).flatten();
+            for arrived in queued {
+                if let Record::Merge(merge) = &arrived.record {
+                    tie(merge.loser, merge.winner);
+                }
+            }
+            let mut from = *id;
+            while let Some(winner) = self.residents.state(from).and_then(|state| state.pointer) {
+                tie(from, winner);
+                from = winner;
+            }
+        }
+        groups
+    }
+
+    fn run_group(
+        &mut self,
+        first: CustomerId,
+        others: &[CustomerId],
+        fresh: &mut HashMap<CustomerId, Vec<Arrived>>,
+        watermark: Timestamp,
+    ) -> Result<(), Error> {
+        let mut arrivals = fresh.remove(&first).unwrap_or_default();
+        let mut queue: Vec<Arrived> = self.pending.remove(&first).unwrap_or_default();
+        let mut members = Vec::with_capacity(1 + others.len());
+        members.push(Member { resident: self.residents.take_out(first), touched: false });
+        for id in others {
+            arrivals.extend(fresh.remove(id).unwrap_or_default());
+            queue.extend(self.pending.remove(id).unwrap_or_default());
+            members.push(Member { resident: self.residents.take_out(*id), touched: false });
+        }
+        if !others.is_empty() {
+            arrivals.sort_by_key(|arrived| arrived.offset);
+            queue.sort_by_key(|arrived| (arrived.time, arrived.tie, arrived.offset));
+        }
+        let mut group = Group {
+            members,
+            queue: queue.into(),
+            effects: Vec::new(),
+            outbox: Vec::new(),
+            applied: 0,
+        };
+        for arrived in arrivals {
+            match arrived.late {
+                None => group.enqueue(arrived),
+                Some(passed) => {
+                    self.advance(&mut group, passed)?;
+                    self.apply(&mut group, arrived, Arrival::Late(passed))?;
+                    self.fire_overdue(&mut group, passed);
+                }
+            }
+        }
+        self.advance(&mut group, watermark)?;
+        self.put_back(group, watermark);
+        Ok(())
+    }
+
+    /// Applies everything in the queue and every timer up to `upto`, in one order.
+    fn advance(&self, group: &mut Group, upto: Timestamp) -> Result<(), Error> {
+        let mut reached = Timestamp::MIN;
+        loop {
+            let event = group.queue.front().map(|arrived| arrived.time).filter(|at| *at <= upto);
+            let timer = self.first_due(group).filter(|(due, _)| *due <= upto);
+            match (event, timer) {
+                (Some(at), timer) if timer.is_none_or(|(due, _)| at <= due) => {
+                    let Some(arrived) = group.queue.pop_front() else { return Ok(()) };
+                    reached = reached.max(at);
+                    self.apply(group, arrived, Arrival::InOrder)?;
+                }
+                (_, Some((due, member))) => {
+                    reached = reached.max(due);
+                    self.fire(group, member, reached);
+                }
+                (_, None) => return Ok(()),
+            }
+        }
+    }
+
+    /// Fires what a late record made due.
+    fn fire_overdue(&self, group: &mut Group, watermark: Timestamp) {
+        while let Some((due, member)) = self.first_due(group) {
+            if due > watermark {
+                return;
+            }
+            self.fire(group, member, watermark);
+        }
+    }
+
+    fn first_due(&self, group: &Group) -> Option<(Timestamp, usize)> {
+        let engine = self.timeline.last();
+        group
+            .members
+            .iter()
+            .enumerate()
+            .filter_map(|(place, member)| Some((engine.next_due(&member.resident.state)?, place)))
+            .min()
+    }
+
+    fn fire(&self, group: &mut Group, member: usize, now: Timestamp) {
+        let member = &mut group.members[member];
+        let mut effects = Vec::new();
+        self.timeline.at(now).fire(&mut member.resident.state, now, &mut effects);
+        member.touched = true;
+        let id = member.resident.state.id;
+        group.effects.extend(effects.into_iter().map(|effect| (id, effect)));
+    }
+
+    fn apply(&self, group: &mut Group, arrived: Arrived, arrival: Arrival) -> Result<(), Error> {
+        group.applied += 1;
+        let Some(customer) = arrived.record.customer() else { return Ok(()) };
+        self.apply_to(group, customer, &arrived, arrival)
+    }
+
+    /// Applies a record to one customer; what it sends on goes by [`Merges`].
+    fn apply_to(
+        &self,
+        group: &mut Group,
+        customer: CustomerId,
+        arrived: &Arrived,
+        arrival: Arrival,
+    ) -> Result<(), Error> {
+        let now = match arrival {
+            Arrival::InOrder => arrived.time,
+            Arrival::Late(watermark) => watermark,
+        };
+        let engine = self.timeline.at(now);
+        let member = group.member(customer);
+        let state: &mut CustomerState = &mut member.resident.state;
+        member.touched = true;
+        let mut effects = Vec::new();
+        match &arrived.record {
+            Record::Event(record) => engine.event(state, &record.event, arrival, &mut effects),
+            Record::Merge(merge) => {
+                engine.merge_into(state, merge.winner, merge.time, merge.id, &mut effects);
+            }
+            Record::Handover(handover) => {
+                let arriving = CustomerState::decode(&handover.state).map_err(|error| {
+                    Error::Unusable(format!("the handover at offset {}: {error}", arrived.offset))
+                })?;
+                engine.handover(state, arriving, handover.time, handover.id, arrival, &mut effects);
+            }
+            Record::CartMoved(moved) => {
+                engine.cart_moved(state, &moved.cart_id, moved.time, &mut effects);
+            }
+            Record::Tick(_) | Record::Control(_) => {}
+        }
+        for effect in effects {
+            match (effect, self.merges) {
+                (Effect::HandOver { winner, time, merge, state }, Merges::Inline) => {
+                    let member = group.member(winner);
+                    member.touched = true;
+                    let mut followed = Vec::new();
+                    let into: &mut CustomerState = &mut member.resident.state;
+                    engine.handover(into, *state, time, merge, arrival, &mut followed);
+                    group.effects.extend(followed.into_iter().map(|effect| (winner, effect)));
+                }
+                (Effect::HandOver { winner, time, merge, state }, Merges::Outbox) => {
+                    let bytes = state.encode().map_err(|e| Error::Unusable(e.to_string()))?;
+                    let handover = Handover {
+                        loser: customer,
+                        winner,
+                        time,
+                        tie: arrived.tie,
+                        id: merge,
+                        state: bytes,
+                    };
+                    group.outbox.push(OutboxRow {
+                        id: derive("handover", &[&merge.to_le_bytes(), &customer.to_bytes()]),
+                        record: Record::Handover(Box::new(handover)),
+                    });
+                }
+                (Effect::Forward { winner }, Merges::Inline) => {
+                    self.apply_to(group, winner, arrived, arrival)?;
+                }
+                (Effect::Forward { winner }, Merges::Outbox) => {
+                    group.outbox.extend(self.forwarded(arrived, winner));
+                }
+                (Effect::HandOver { .. } | Effect::Forward { .. }, Merges::InLog) => {}
+                (effect, _) => group.effects.push((customer, effect)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The record addressed to the customer that this one became.
+    fn forwarded(&self, arrived: &Arrived, winner: CustomerId) -> Option<OutboxRow> {
+        let record = match &arrived.record {
+            Record::Event(record) => Record::Event(Box::new(CustomerEvent {
+                customer: winner,
+                event: record.event.clone(),
+            })),
+            Record::Handover(handover) => {
+                Record::Handover(Box::new(Handover { winner, ..(**handover).clone() }))
+            }
+            Record::CartMoved(moved) => {
+                let mut moved = moved.clone();
+                moved.customer = winner;
+                Record::CartMoved(moved)
+            }
+            Record::Merge(_) | Record::Tick(_) | Record::Control(_) => return None,
+        };
+        let place =
+            [self.lease.partition.to_le_bytes().as_slice(), &arrived.offset.to_le_bytes()].concat();
+        Some(OutboxRow { id: derive("forward", &[&place]), record })
+    }
+
+    fn put_back(&mut self, group: Group, watermark: Timestamp) {
+        self.output.applied += group.applied;
+        self.output.effects.extend(group.effects);
+        self.output.outbox.extend(group.outbox);
+        if !group.queue.is_empty() {
+            for arrived in group.queue {
+                if let Some(customer) = arrived.record.customer() {
+                    self.pending.entry(customer).or_default().push(arrived);
+                }
+            }
+        }
+        for member in group.members {
+            let next_due = self.timeline.last().next_due(&member.resident.state);
+            self.residents.put_back(member.resident, next_due, member.touched, watermark);
+        }
+    }
+}
+
+impl Group {
+    /// Puts a record into its place in the queue; records mostly come in order.
+    fn enqueue(&mut self, arrived: Arrived) {
+        let key = |arrived: &Arrived| (arrived.time, arrived.tie, arrived.offset);
+        let place = match self.queue.back() {
+            Some(last) if key(last) > key(&arrived) => {
+                self.queue.partition_point(|queued| key(queued) <= key(&arrived))
+            }
+            _ => self.queue.len(),
+        };
+        self.queue.insert(place, arrived);
+    }
+
+    /// The member of this id. Ties were made so that it is there; a stray id is an empty customer
+    /// that joins.
+    fn member(&mut self, id: CustomerId) -> &mut Member {
+        let place = self.members.iter().position(|member| member.resident.state.id == id);
+        let place = place.unwrap_or_else(|| {
+            self.members.push(Member { resident: Resident::empty(id), touched: false });
+            self.members.len() - 1
+        });
+        &mut self.members[place]
+    }
+}

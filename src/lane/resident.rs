@@ -1,0 +1,224 @@
+//! The partition's working set: states in memory, what changed, and what is due.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use crate::engine::CustomerState;
+use crate::model::{CustomerId, Timestamp};
+use crate::store::{Checkpoint, Error, Lease, Position, Store};
+
+/// What a state in memory is taken to weigh before it was first encoded, in bytes.
+const BYTES_GUESS: usize = 512;
+
+/// One state in memory.
+#[derive(Debug)]
+pub(super) struct Resident {
+    pub state: Box<CustomerState>,
+    /// A lower bound of the next due time, as the store and the heap know it.
+    pub indexed: Option<Timestamp>,
+    pub changed: bool,
+    pub bytes: usize,
+    /// The flush that last used it.
+    used: u64,
+}
+
+impl Resident {
+    /// A customer of whom nothing is known yet.
+    pub(super) fn empty(id: CustomerId) -> Self {
+        Self {
+            state: Box::new(CustomerState::new(id)),
+            indexed: None,
+            changed: false,
+            bytes: BYTES_GUESS,
+            used: 0,
+        }
+    }
+}
+
+/// The states in memory.
+#[derive(Debug, Default)]
+pub(super) struct Residents {
+    states: HashMap<CustomerId, Resident>,
+    /// Due times of states in memory: lower bounds, some of them outdated.
+    due: BinaryHeap<Reverse<(Timestamp, CustomerId)>>,
+    changed: Vec<CustomerId>,
+    flushes: u64,
+}
+
+impl Residents {
+    pub(super) fn has(&self, id: CustomerId) -> bool {
+        self.states.contains_key(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub(super) fn states(&self) -> impl Iterator<Item = &CustomerState> {
+        self.states.values().map(|resident| &*resident.state)
+    }
+
+    pub(super) fn ids(&self) -> Vec<CustomerId> {
+        let mut ids: Vec<CustomerId> = self.states.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(super) fn state(&self, id: CustomerId) -> Option<&CustomerState> {
+        self.states.get(&id).map(|resident| &*resident.state)
+    }
+
+    pub(super) fn loaded(&mut self, state: CustomerState, bytes: usize) {
+        let resident = Resident {
+            indexed: None,
+            changed: false,
+            bytes,
+            used: self.flushes,
+            state: Box::new(state),
+        };
+        self.states.insert(resident.state.id, resident);
+    }
+
+    /// Takes a state out to work on it; a customer without one gets a new one.
+    pub(super) fn take_out(&mut self, id: CustomerId) -> Resident {
+        self.states.remove(&id).unwrap_or_else(|| Resident::empty(id))
+    }
+
+    /// Puts a state back that may have changed, with its next due time.
+    pub(super) fn put_back(
+        &mut self,
+        mut resident: Resident,
+        next_due: Option<Timestamp>,
+        touched: bool,
+        watermark: Timestamp,
+    ) {
+        let id = resident.state.id;
+        // A timer that moved later does not touch the index: the wake-up corrects it.
+        let bound = resident.indexed.filter(|known| *known > watermark);
+        resident.indexed = match (bound, next_due) {
+            (Some(known), Some(next)) if known <= next => Some(known),
+            (_, Some(next)) => {
+                self.due.push(Reverse((next, id)));
+                Some(next)
+            }
+            (_, None) => None,
+        };
+        if touched && !resident.changed {
+            resident.changed = true;
+            self.changed.push(id);
+        }
+        resident.used = self.flushes;
+        if resident.state.is_blank() && !resident.changed {
+            return;
+        }
+        self.states.insert(id, resident);
+    }
+
+    /// The customers in memory that may be due.
+    pub(super) fn pop_due(&mut self, upto: Timestamp, ids: &mut Vec<CustomerId>) {
+        self.flushes += 1;
+        while let Some(Reverse((due, id))) = self.due.peek().copied() {
+            if due > upto {
+                break;
+            }
+            self.due.pop();
+            if self.states.get(&id).is_some_and(|resident| resident.indexed == Some(due)) {
+                ids.push(id);
+            }
+        }
+    }
+
+    /// The states that changed since they were last taken, in the order of their ids.
+    pub(super) fn take_changed(&mut self) -> impl Iterator<Item = (CustomerId, &mut Resident)> {
+        let changed = std::mem::take(&mut self.changed);
+        let mut rows: Vec<(CustomerId, &mut Resident)> = Vec::with_capacity(changed.len());
+        let wanted: std::collections::HashSet<CustomerId> = changed.into_iter().collect();
+        rows.extend(
+            self.states
+                .iter_mut()
+                .filter(|(id, _)| wanted.contains(id))
+                .map(|(id, resident)| (*id, resident)),
+        );
+        rows.sort_unstable_by_key(|(id, _)| *id);
+        rows.into_iter().map(|(id, resident)| {
+            resident.changed = false;
+            (id, resident)
+        })
+    }
+
+    /// Forgets that states changed, where nothing keeps them but memory.
+    pub(super) fn forget_changes(&mut self) {
+        for id in std::mem::take(&mut self.changed) {
+            let blank = match self.states.get_mut(&id) {
+                Some(resident) => {
+                    resident.changed = false;
+                    resident.state.is_blank()
+                }
+                None => false,
+            };
+            if blank {
+                self.states.remove(&id);
+            }
+        }
+    }
+
+    /// Lets go of unchanged states, the longest unused first, until at most `bytes` are left.
+    pub(super) fn trim(&mut self, bytes: usize) {
+        let total: usize = self.states.values().map(|resident| resident.bytes).sum();
+        if total <= bytes {
+            return;
+        }
+        let mut oldest: Vec<(u64, CustomerId, usize)> = self
+            .states
+            .iter()
+            .filter(|(_, resident)| !resident.changed)
+            .map(|(id, resident)| (resident.used, *id, resident.bytes))
+            .collect();
+        oldest.sort_unstable();
+        let mut excess = total - bytes;
+        for (_, id, weight) in oldest {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(weight);
+            self.states.remove(&id);
+        }
+    }
+}
+
+/// No store: memory is all there is. For replay and verify.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoStore;
+
+impl Store for NoStore {
+    const KEEPS_STATES: bool = false;
+
+    async fn take(&self, partition: u32) -> Result<(Lease, Position), Error> {
+        Ok((Lease { partition, epoch: 0 }, Position::default()))
+    }
+
+    async fn load(
+        &self,
+        _lease: Lease,
+        _ids: &[CustomerId],
+    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn due(&self, _lease: Lease, _upto: Timestamp) -> Result<Vec<CustomerId>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn scan(
+        &self,
+        _lease: Lease,
+        _after: Option<CustomerId>,
+        _limit: u32,
+    ) -> Result<Vec<CustomerId>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn commit(&self, _lease: Lease, _checkpoint: Checkpoint) -> Result<(), Error> {
+        Ok(())
+    }
+}
