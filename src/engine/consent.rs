@@ -5,9 +5,27 @@ use crate::model::{ConsentStatus, MessageChannel, Text};
 
 use super::Engine;
 use super::context::Context;
-use super::state::Consent;
+use super::state::{Consent, CustomerState};
 
 impl Engine {
+    /// Whether a marketing message without a topic could reach the customer by this channel: an
+    /// address is known, it is not suppressed, and consent is there.
+    #[must_use]
+    pub fn may_be_contacted(&self, state: &CustomerState, channel: MessageChannel) -> bool {
+        let context = Context {
+            state,
+            rules: &self.catalog.rules,
+            cart: None,
+            event: None,
+            run: None,
+            now: state.last_seen,
+        };
+        let address = state.address(channel);
+        address.is_some_and(|address| {
+            !state.suppressed.iter().any(|(at, known)| *at == channel && known == address)
+        }) && self.has_consent(&context, channel, None)
+    }
+
     /// Whether a marketing message of this topic may go to the customer by this channel.
     ///
     /// What was said of the topic itself comes before what was said of all topics, unless the

@@ -175,10 +175,6 @@ pub enum TraceKind {
     Started,
     /// A run did not start.
     NotStarted,
-    /// A message was decided to be sent.
-    Sent,
-    /// A message was withheld.
-    Withheld,
     /// A decided message was cancelled.
     Cancelled,
     /// A message waits: for an address, for room under a cap, for its window.
@@ -212,8 +208,6 @@ impl TraceKind {
         match self {
             Self::Started => "started",
             Self::NotStarted => "not_started",
-            Self::Sent => "sent",
-            Self::Withheld => "withheld",
             Self::Cancelled => "cancelled",
             Self::Waits => "waits",
             Self::Decided => "decided",

@@ -300,6 +300,12 @@ impl<S: Store> Lane<S> {
         Position { low, ..self.position }
     }
 
+    /// The engine in force last.
+    #[must_use]
+    pub fn engine(&self) -> &engine::Engine {
+        self.timeline.last()
+    }
+
     /// The number of customers in memory.
     #[must_use]
     pub fn residents(&self) -> usize {

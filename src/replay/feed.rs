@@ -1,0 +1,235 @@
+//! Files as one stream: whose row is next, and how far time is known.
+//!
+//! The row that arrives first is read first; ties go by file as named, then by line. After each
+//! row time is known up to the least mark of the files that are still being read, less the
+//! grace. A file's mark is the running maximum of its rows' arrival, its next row included: a
+//! sparse file does not hold a dense one back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::decode::{Decode, Entry, Form, Raw, ReadError, Reader};
+use crate::model::{DAY_MS, Event, Tie, Timestamp};
+
+/// A row so far ahead of its surroundings is a dead letter, in milliseconds.
+const AHEAD_MS: i64 = DAY_MS;
+
+/// One file to replay.
+#[derive(Clone)]
+pub struct Input {
+    /// The file; `-` is standard input.
+    pub path: PathBuf,
+    /// How its records are written.
+    pub form: Form,
+    /// How a record becomes events.
+    pub decode: Arc<dyn Decode>,
+    /// Its events are known only so long after they happened, in milliseconds.
+    pub arrival_delay_ms: i64,
+    /// Loaded history: builds state, starts nothing.
+    pub history: bool,
+}
+
+/// A row that could not become an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// File and line.
+    pub position: String,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// What the feed gives, in order of arrival.
+#[derive(Debug)]
+pub(super) enum Fed {
+    /// An event, and how far time is known before it.
+    Event(Box<Event>, Option<Timestamp>),
+    /// A row that could not become an event.
+    Dead(DeadLetter),
+}
+
+/// All files as one stream.
+pub(super) struct Feed {
+    files: Vec<File>,
+    grace_ms: i64,
+}
+
+struct File {
+    name: String,
+    reader: Reader,
+    decode: Arc<dyn Decode>,
+    number: u16,
+    delay_ms: i64,
+    history: bool,
+    /// Rows read ahead, the first of them next.
+    ahead: Vec<Row>,
+    greatest: Option<Timestamp>,
+    ended: bool,
+    position: String,
+}
+
+enum Row {
+    Events { line: u64, events: Vec<Event> },
+    Dead(DeadLetter),
+}
+
+impl Feed {
+    pub(super) fn open(inputs: &[Input], grace_ms: i64) -> Result<Self, ReadError> {
+        let files = inputs
+            .iter()
+            .enumerate()
+            .map(|(number, input)| File::open(input, u16::try_from(number).unwrap_or(u16::MAX)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { files, grace_ms: grace_ms.max(1) })
+    }
+
+    /// Appends up to `rows` rows to `out`; `false` at the end of all files.
+    pub(super) fn read(&mut self, rows: usize, out: &mut Vec<Fed>) -> Result<bool, ReadError> {
+        for _ in 0..rows {
+            for file in &mut self.files {
+                file.look_ahead()?;
+            }
+            let next = self
+                .files
+                .iter()
+                .enumerate()
+                .filter_map(|(place, file)| Some((file.next_arrival()?, place)))
+                .min();
+            let Some((_, place)) = next else { return Ok(false) };
+            let known = self.known();
+            self.files[place].take(known, out);
+        }
+        Ok(true)
+    }
+
+    /// How far time is known: the least mark of the files that still have rows.
+    fn known(&self) -> Option<Timestamp> {
+        self.files.iter().filter_map(|file| file.mark(self.grace_ms)).min()
+    }
+}
+
+impl File {
+    fn open(input: &Input, number: u16) -> Result<Self, ReadError> {
+        let stdin = input.path.as_os_str() == "-";
+        let reader = if stdin {
+            Reader::stdin(input.form)?
+        } else {
+            Reader::open(&input.path, input.form)?
+        };
+        let name = if stdin { "stdin".to_owned() } else { input.path.display().to_string() };
+        Ok(Self {
+            name,
+            reader,
+            decode: Arc::clone(&input.decode),
+            number,
+            delay_ms: input.arrival_delay_ms,
+            history: input.history,
+            ahead: Vec::new(),
+            greatest: None,
+            ended: false,
+            position: String::new(),
+        })
+    }
+
+    /// When the next row arrives: never before an earlier row of its file.
+    fn next_arrival(&self) -> Option<Timestamp> {
+        let time = match self.ahead.first()? {
+            Row::Dead(_) => return Some(self.greatest.unwrap_or(Timestamp::MIN)),
+            Row::Events { events, .. } => events.first()?.time,
+        };
+        Some(self.greatest.map_or(time, |greatest| greatest.max(time)).plus_ms(self.delay_ms))
+    }
+
+    /// How far this file lets time be known.
+    fn mark(&self, grace_ms: i64) -> Option<Timestamp> {
+        let arrival = self.next_arrival()?;
+        // A delayed file is ordered by arrival already; its rows are late on purpose.
+        Some(arrival.plus_ms(if self.delay_ms > 0 { -1 } else { -grace_ms }))
+    }
+
+    /// Reads until the next row and the one after it are known: a row is judged by its next.
+    fn look_ahead(&mut self) -> Result<(), ReadError> {
+        while !self.ended && self.ahead.len() < 2 {
+            match self.read_row()? {
+                Some(row) => self.ahead.push(row),
+                None => self.ended = true,
+            }
+        }
+        self.judge();
+        Ok(())
+    }
+
+    /// Makes the next row a dead letter if its time is far ahead of both its neighbours.
+    fn judge(&mut self) {
+        let time_of = |row: &Row| match row {
+            Row::Events { events, .. } => events.first().map(|event| event.time),
+            Row::Dead(_) => None,
+        };
+        let Some(Row::Events { line, events }) = self.ahead.first() else { return };
+        let Some(time) = events.first().map(|event| event.time) else { return };
+        let far = |other: Timestamp| time.since_ms(other) > AHEAD_MS;
+        let ahead_of_past = self.greatest.is_none_or(far);
+        let ahead_of_next = self.ahead.get(1).and_then(time_of).is_some_and(far);
+        if ahead_of_past && ahead_of_next {
+            let dead = DeadLetter {
+                position: format!("{}:{line}", self.name),
+                reason: format!(
+                    "its time {time} is more than 24 h ahead of the rows around it; correct it or leave it out"
+                ),
+            };
+            self.ahead[0] = Row::Dead(dead);
+        }
+    }
+
+    fn read_row(&mut self) -> Result<Option<Row>, ReadError> {
+        use std::fmt::Write;
+        loop {
+            let (line, bytes) = match self.reader.next_entry()? {
+                None => return Ok(None),
+                Some(Entry::Rejected { line, reason, .. }) => {
+                    let position = format!("{}:{line}", self.name);
+                    return Ok(Some(Row::Dead(DeadLetter { position, reason })));
+                }
+                Some(Entry::Record { line, bytes }) => (line, bytes),
+            };
+            self.position.clear();
+            // Writing to a string can't fail.
+            let _ = write!(self.position, "{}:{line}", self.name);
+            let raw = Raw {
+                bytes,
+                append_time: self.history.then_some(Timestamp::MIN),
+                tie: Tie { source: self.number, partition: 0, offset: line },
+                position: &self.position,
+            };
+            let mut events = Vec::with_capacity(1);
+            match self.decode.decode(&raw, &mut events) {
+                Ok(()) if events.is_empty() => {}
+                Ok(()) => {
+                    for event in &mut events {
+                        event.history = self.history;
+                    }
+                    return Ok(Some(Row::Events { line, events }));
+                }
+                Err(rejected) => {
+                    let position = self.position.clone();
+                    return Ok(Some(Row::Dead(DeadLetter { position, reason: rejected.reason })));
+                }
+            }
+        }
+    }
+
+    /// Takes the next row.
+    fn take(&mut self, known: Option<Timestamp>, out: &mut Vec<Fed>) {
+        if self.ahead.is_empty() {
+            return;
+        }
+        match self.ahead.remove(0) {
+            Row::Dead(dead) => out.push(Fed::Dead(dead)),
+            Row::Events { events, .. } => {
+                for event in events {
+                    self.greatest = self.greatest.max(Some(event.time));
+                    out.push(Fed::Event(Box::new(event), known));
+                }
+            }
+        }
+    }
+}

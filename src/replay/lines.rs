@@ -1,0 +1,108 @@
+//! Decisions as lines: one JSON object each, in the order of their time.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::engine::{Decision, Effect, Reason};
+use crate::model::{MessageId, Text, Timestamp};
+
+/// One decision as it is written. The names are stable: other tools read them.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    at: String,
+    customer: &'a str,
+    journey: &'a str,
+    version: String,
+    run: String,
+    step: &'a str,
+    channel: &'a str,
+    template: &'a str,
+    message: String,
+    decision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    data: &'a serde_json::value::RawValue,
+}
+
+/// Holds decisions until nothing can change them, and gives them in order.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    by_message: BTreeMap<MessageId, Decision>,
+    order: BTreeMap<(Timestamp, Text, Text, Text, u32), MessageId>,
+}
+
+impl Held {
+    /// Takes in what an effect says of a message.
+    pub(super) fn take(&mut self, effect: Effect) {
+        match effect {
+            Effect::Decide(decision) => {
+                let key = (
+                    decision.at,
+                    decision.customer.clone(),
+                    decision.journey.clone(),
+                    decision.step.clone(),
+                    decision.occurrence,
+                );
+                self.order.insert(key, decision.message);
+                self.by_message.insert(decision.message, *decision);
+            }
+            Effect::Cancel { message, reason } => {
+                if let Some(decision) = self.by_message.get_mut(&message) {
+                    decision.withheld = Some(reason);
+                }
+            }
+            Effect::Revise { message, data, .. } => {
+                if let Some(decision) = self.by_message.get_mut(&message) {
+                    decision.data = data;
+                }
+            }
+            Effect::Outcome { .. }
+            | Effect::Trace(_)
+            | Effect::HandOver { .. }
+            | Effect::Forward { .. }
+            | Effect::Erase => {}
+        }
+    }
+
+    /// Gives the decisions due at or before an instant, in order; all of them for `None`.
+    pub(super) fn give(&mut self, upto: Option<Timestamp>) -> Vec<Decision> {
+        let mut given = Vec::new();
+        while let Some(first) = self.order.first_entry() {
+            if upto.is_some_and(|upto| first.key().0 > upto) {
+                break;
+            }
+            let message = first.remove();
+            given.extend(self.by_message.remove(&message));
+        }
+        given
+    }
+}
+
+/// Writes a decision as one line.
+///
+/// # Errors
+/// What the output says.
+pub fn write_line(decision: &Decision, out: &mut dyn Write) -> std::io::Result<()> {
+    let data = serde_json::from_str(&decision.data)?;
+    let line = Line {
+        at: decision.at.to_string(),
+        customer: &decision.customer,
+        journey: &decision.journey,
+        version: decision.version.to_string(),
+        run: decision.run.to_string(),
+        step: &decision.step,
+        channel: decision.channel.as_str(),
+        template: &decision.template,
+        message: decision.message.to_string(),
+        decision: if decision.withheld.is_some() { "withheld" } else { "send" },
+        reason: decision.withheld.map(Reason::as_str),
+        expires: decision.expires.map(|at| at.to_string()),
+        data,
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(b"\n")
+}

@@ -1,0 +1,251 @@
+//! Replay: files through the same engine under a virtual clock. It holds no sender.
+//!
+//! A thread reads and decodes; this one identifies and runs the lane. Lines come out in the order
+//! of their time, once nothing up to their due time and settle can change them any more.
+
+mod feed;
+mod lines;
+mod summary;
+
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use crate::decode::ReadError;
+use crate::engine::{Decision, Delivery, Effect, Options as EngineOptions, Trace};
+use crate::identity::Identify;
+use crate::journey::Catalog;
+use crate::lane::{Lane, Merges, NoStore, Timeline};
+use crate::model::{CustomerId, MessageChannel, Timestamp};
+
+pub use feed::{DeadLetter, Input};
+pub use lines::write_line;
+pub use summary::{Funnel, Messages, Summary, grouped, reach};
+
+use feed::{Fed, Feed};
+use lines::Held;
+
+/// Rows in one batch from the reading thread, and batches under way.
+const BATCH_ROWS: usize = 4_096;
+const BATCHES: usize = 8;
+/// Rows applied between two flushes; it changes no decision.
+const FLUSH_ROWS: usize = 32_768;
+
+/// What to replay, and how.
+#[derive(Clone)]
+pub struct Options {
+    /// The files.
+    pub inputs: Vec<Input>,
+    /// Until when timers fire; the last event's time without it.
+    pub until: Option<Timestamp>,
+    /// How far out of order rows may stand, in milliseconds.
+    pub grace_ms: i64,
+    /// Customers without a known address or consent pass these two checks.
+    pub assume_reachable: bool,
+    /// Key of the customer ids.
+    pub key: [u8; 32],
+}
+
+/// Why a replay could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The lane failed.
+    #[error(transparent)]
+    Lane(#[from] crate::store::Error),
+    /// The decisions can't be written.
+    #[error("can't write the decisions")]
+    Write(#[from] std::io::Error),
+}
+
+/// What a replay tells while it runs. Every method does nothing unless it is written.
+pub trait Watch {
+    /// A decision stands.
+    ///
+    /// # Errors
+    /// What the output says; the replay ends with it.
+    fn decision(&mut self, decision: &Decision) -> std::io::Result<()> {
+        let _ = decision;
+        Ok(())
+    }
+
+    /// Something to remember happened to a customer.
+    fn trace(&mut self, customer: CustomerId, trace: &Trace) {
+        let _ = (customer, trace);
+    }
+
+    /// So many rows are read.
+    fn progress(&mut self, rows: u64) {
+        let _ = rows;
+    }
+}
+
+/// Replays files.
+///
+/// # Errors
+/// [`Error`] if a file can't be read or the output can't be written.
+pub fn replay(catalog: Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Summary, Error> {
+    let mut feed = Feed::open(&options.inputs, options.grace_ms)?;
+    let (send, receive) = sync_channel::<Result<Vec<Fed>, ReadError>>(BATCHES);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            loop {
+                let mut batch = Vec::with_capacity(BATCH_ROWS);
+                let read = feed.read(BATCH_ROWS, &mut batch);
+                let more = matches!(read, Ok(true));
+                // A receiver that is gone has failed and says so itself.
+                if send.send(read.map(|_| batch)).is_err() || !more {
+                    return;
+                }
+            }
+        });
+        run(catalog, options, &receive, watch)
+    })
+}
+
+/// The applying side of a replay.
+fn run(
+    catalog: Catalog,
+    options: &Options,
+    receive: &Receiver<Result<Vec<Fed>, ReadError>>,
+    watch: &mut dyn Watch,
+) -> Result<Summary, Error> {
+    let settle_ms =
+        catalog.plans().iter().map(|active| active.settle_ms).max().unwrap_or_default();
+    let engine = EngineOptions {
+        delivery: Delivery::Assumed,
+        assume_reachable: options.assume_reachable,
+    };
+    let timeline = Timeline::fixed(catalog, engine);
+    let mut world = World {
+        lane: ready(Lane::take(NoStore, 0, 1, timeline, Merges::Inline))?,
+        identify: Identify::new(options.key, 1),
+        offset: 0,
+        unflushed: 0,
+        settle_ms,
+        until: options.until,
+        greatest: None,
+        held: Held::default(),
+        summary: Summary::default(),
+        records: Vec::new(),
+    };
+    let mut rows = 0;
+    for batch in receive {
+        let batch = batch?;
+        rows += batch.len() as u64;
+        for fed in batch {
+            world.take(fed)?;
+        }
+        if world.unflushed >= FLUSH_ROWS {
+            world.flush(watch)?;
+        }
+        watch.progress(rows);
+    }
+    world.finish(watch)
+}
+
+/// Everything a replay moves.
+struct World {
+    lane: Lane<NoStore>,
+    identify: Identify,
+    offset: u64,
+    unflushed: usize,
+    settle_ms: i64,
+    until: Option<Timestamp>,
+    greatest: Option<Timestamp>,
+    held: Held,
+    summary: Summary,
+    records: Vec<crate::log::Record>,
+}
+
+impl World {
+    fn take(&mut self, fed: Fed) -> Result<(), Error> {
+        let (event, known) = match fed {
+            Fed::Dead(dead) => {
+                self.summary.dead_letter(dead);
+                return Ok(());
+            }
+            Fed::Event(event, known) => (event, known),
+        };
+        self.unflushed += 1;
+        if let Some(known) = known {
+            let known = self.until.map_or(known, |until| known.min(until));
+            ready(self.lane.advance_to(known))?;
+        }
+        if self.until.is_none_or(|until| event.time <= until) {
+            self.greatest = self.greatest.max(Some(event.time));
+        }
+        let position = event.id.clone();
+        if let Err(dropped) = self.identify.identify(*event, &mut self.records) {
+            match dropped {
+                crate::identity::Dropped::Erased => self.summary.dropped += 1,
+                other => self.summary.dead_letter(DeadLetter {
+                    position: position.to_string(),
+                    reason: other.to_string(),
+                }),
+            }
+        }
+        for record in self.records.drain(..) {
+            ready(self.lane.push(self.offset, record))?;
+            self.offset += 1;
+        }
+        Ok(())
+    }
+
+    /// Applies what is known by now and gives the decisions that stand.
+    fn flush(&mut self, watch: &mut dyn Watch) -> Result<(), Error> {
+        self.unflushed = 0;
+        ready(self.lane.flush())?;
+        let output = self.lane.take_output();
+        self.summary.events += output.applied;
+        self.summary.late += output.late;
+        for (customer, effect) in output.effects {
+            self.summary.effect(&effect);
+            match effect {
+                Effect::Trace(trace) => watch.trace(customer, &trace),
+                effect => self.held.take(effect),
+            }
+        }
+        let upto = self.lane.position().watermark.map(|w| w.plus_ms(-self.settle_ms));
+        if let Some(upto) = upto {
+            self.give(Some(upto), watch)?;
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, upto: Option<Timestamp>, watch: &mut dyn Watch) -> Result<(), Error> {
+        for decision in self.held.give(upto) {
+            self.summary.decision(&decision);
+            watch.decision(&decision)?;
+        }
+        Ok(())
+    }
+
+    /// Lets time run to the end and counts.
+    fn finish(mut self, watch: &mut dyn Watch) -> Result<Summary, Error> {
+        if let Some(end) = self.until.or(self.greatest) {
+            ready(self.lane.advance_to(end))?;
+        }
+        self.flush(watch)?;
+        self.give(None, watch)?;
+        for state in self.lane.states().filter(|state| state.pointer.is_none()) {
+            self.summary.customers += 1;
+            self.summary.consent_seen |= !state.consents.is_empty();
+            let mailable = self.lane.engine().may_be_contacted(state, MessageChannel::Email);
+            self.summary.may_be_mailed += u64::from(mailable);
+        }
+        Ok(self.summary)
+    }
+}
+
+/// The value of a future that never waits: memory is all the store there is.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+}
