@@ -7,6 +7,12 @@
 /// The words shared by everyone: time, money, ids, events, identities.
 pub mod model;
 
+/// Messages about files that people write: place, caret, the way out.
+pub mod diagnostic;
+
+/// YAML with places, read into types with every mistake reported.
+pub mod yaml;
+
 /// The journey language: files in, checked plans out.
 pub mod journey;
 

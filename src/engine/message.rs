@@ -51,7 +51,7 @@ impl Engine {
             if opens > at {
                 return Verdict::Later(opens, Waiting::Node);
             }
-            window_end = closes;
+            window_end = Some(closes);
         }
         let holds = plan.only_while.as_ref().map(|condition| condition.test(&context));
         match holds {

@@ -288,6 +288,29 @@ impl Zone {
         jiff::tz::db().get(name).ok().map(Self)
     }
 
+    /// Every IANA name that this binary knows, sorted.
+    #[must_use]
+    pub fn names() -> Vec<String> {
+        let mut names: Vec<String> =
+            jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The instant at which the wall clock of this zone shows so many minutes after midnight.
+    ///
+    /// A time that does not exist on a DST night moves forward; one that exists twice is its
+    /// first occurrence.
+    #[must_use]
+    pub fn at(&self, date: jiff::civil::Date, minute_of_day: u16) -> Timestamp {
+        // In range: the callers' minutes are those of a day.
+        let hour = i8::try_from(minute_of_day / 60 % 24).unwrap_or(0);
+        let minute = i8::try_from(minute_of_day % 60).unwrap_or(0);
+        date.at(hour, minute, 0, 0)
+            .to_zoned(self.0.clone())
+            .map_or(Timestamp::MAX, |zoned| Timestamp::from_ms(zoned.timestamp().as_millisecond()))
+    }
+
     /// The IANA name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -1,0 +1,91 @@
+//! Checks that see a whole journey, or all of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::diagnostic::{Code, Diagnostic, Report, SourceFile, did_you_mean};
+use crate::model::EventName;
+
+use super::compile::Loaded;
+use super::{Plan, Start};
+
+/// Names that are declared twice, and names that are not declared at all.
+pub(super) fn across_files(files: &[Loaded], report: &mut Report) {
+    let mut declared: BTreeMap<&str, &Loaded> = BTreeMap::new();
+    for file in files {
+        let name = &file.syntax.journey;
+        if let Some(first) = declared.get(name.value.0.as_str()) {
+            let (line, _) = first.file.line_column(first.syntax.journey.span.start);
+            report.push(
+                Diagnostic::error(
+                    Code::DuplicateJourney,
+                    &file.file,
+                    name.span.clone(),
+                    format!("the journey `{}` is declared twice", name.value.0),
+                )
+                .help(format!("the first is in {}, line {line}", first.file.path)),
+            );
+            continue;
+        }
+        declared.insert(&name.value.0, file);
+    }
+    for file in files {
+        let Some(others) = &file.syntax.gives_way_to else { continue };
+        for other in others.clone().into_vec() {
+            let own_name = &file.syntax.journey.value.0;
+            if other.value.0 == *own_name {
+                report.push(Diagnostic::error(
+                    Code::UnknownJourney,
+                    &file.file,
+                    other.span,
+                    "a journey can't give way to itself",
+                ));
+            } else if !declared.contains_key(other.value.0.as_str()) {
+                report.push(
+                    Diagnostic::error(
+                        Code::UnknownJourney,
+                        &file.file,
+                        other.span,
+                        format!("no journey is called `{}`", other.value.0),
+                    )
+                    .maybe_help(did_you_mean(&other.value.0, declared.keys().copied())),
+                );
+            }
+        }
+    }
+}
+
+/// A journey about a cart must end when the customer buys, unless its author says that it is
+/// meant to go on: otherwise a reminder would follow a purchase.
+pub(super) fn order_stop(
+    plan: &Plan,
+    keeps_after_order: bool,
+    file: &Arc<SourceFile>,
+    span: std::ops::Range<usize>,
+    report: &mut Report,
+) {
+    let Start::Event { event, .. } = &plan.start else { return };
+    let about_a_cart = event.is_cart()
+        || matches!(
+            event,
+            EventName::ProductViewed
+                | EventName::WishlistItemAdded
+                | EventName::WishlistItemRemoved
+        );
+    let stops = plan.stops_when.iter().any(|rule| rule.event == EventName::OrderPlaced);
+    if !about_a_cart || stops || keeps_after_order {
+        return;
+    }
+    report.push(
+        Diagnostic::error(
+            Code::NoOrderStop,
+            file,
+            span,
+            format!("a journey started by {event} must stop when an order is placed"),
+        )
+        .help(
+            "add `stops_when: [ { event: order.placed } ]`, or `keeps_after_order: true` if it is \
+             meant to go on",
+        ),
+    );
+}

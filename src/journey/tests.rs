@@ -1,0 +1,129 @@
+//! Whole files through the compiler.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::model::{Delay, EventName, HOUR_MS};
+
+/// The journey of the reference, with everything in it.
+pub(super) const ABANDONED_CART: &str = r#"format: 1
+journey: abandoned-cart
+description: Remind shoppers of the cart they left.
+status: live
+class: marketing
+topic: reminders
+one_run_per: cart
+starts_when: { event: cart.changed }
+only_while: "cart.total >= money('20 EUR')"
+stops_when:
+  - { event: order.placed }
+  - { event: cart.emptied }
+gives_way_to: [ abandoned-checkout ]
+again: { after: 7 days, per: cart }
+no_address: { wait: 3 days }
+send_only: { days: mon-sat, from: "09:00", to: "20:00", zone: customer, unknown_zone: Europe/Amsterdam }
+if_late: { skip_after: 6h }
+priority: 20
+holdout: 10%
+steps:
+  - wait_quiet: { for: 1h, at_most: 6h }
+  - email: abandoned-cart/first
+  - wait: 23h
+  - if: "cart.total >= money('100 EUR')"
+    then: [ { email: { template: abandoned-cart/offer, coupon: cart10, id: offer } } ]
+    else: [ { email: abandoned-cart/second } ]
+  - wait_for: { event: cart.viewed, at_most: 20h, then: [ end ] }
+  - sms: abandoned-cart/last
+goal: { event: order.placed, within: 7 days }
+"#;
+
+const CHECKOUT: &str = r#"format: 1
+journey: abandoned-checkout
+starts_when: { event: checkout.started }
+stops_when: { event: order.placed }
+steps: [ { wait: 30m }, { email: abandoned-checkout/first } ]
+"#;
+
+fn compiled(files: &[&str]) -> Vec<Plan> {
+    let files: Vec<SourceFile> =
+        files.iter().map(|text| SourceFile::new("journeys/j.yaml", *text)).collect();
+    let templates: BTreeSet<String> = [
+        "abandoned-cart/first",
+        "abandoned-cart/offer",
+        "abandoned-cart/second",
+        "abandoned-cart/last",
+        "abandoned-checkout/first",
+    ]
+    .map(String::from)
+    .into();
+    let (plans, report) = compile(&files, Some(&templates));
+    assert!(report.is_empty(), "{}", report.render(false));
+    plans
+}
+
+#[test]
+fn the_whole_language_compiles() {
+    let plans = compiled(&[ABANDONED_CART, CHECKOUT]);
+    let plan = &plans[0];
+    assert_eq!(plan.name, "abandoned-cart");
+    assert_eq!(plan.one_run_per, RunPer::Cart);
+    assert_eq!(plan.again, Again::After { delay: Delay::days(7), per: AgainPer::Key });
+    assert_eq!((plan.priority, plan.holdout), (20, 1_000));
+    assert_eq!(plan.skip_after, Some(Delay::exact(6 * HOUR_MS)));
+    assert_eq!(plan.start_within, START_WITHIN_DEFAULT);
+    let window = plan.send_only.as_ref().expect("a window");
+    assert_eq!((window.from_minute, window.to_minute), (540, 1200));
+    assert_eq!(window.days, [true, true, true, true, true, true, false]);
+    let ids: Vec<&str> = plan.nodes.iter().map(|node| node.id.as_str()).collect();
+    assert_eq!(
+        ids,
+        [
+            "wait_quiet-1",
+            "first",
+            "wait-1",
+            "if-1",
+            "offer",
+            "second",
+            "wait_for-1",
+            "end-1",
+            "last",
+            "end"
+        ]
+    );
+    // Both branches join at `wait_for`; its `then` ends, its timeout goes on.
+    assert!(matches!(plan.nodes[3].step, Step::If { then: 4, otherwise: 5, .. }));
+    assert!(matches!(plan.nodes[4].step, Step::Message { next: 6, .. }));
+    assert!(matches!(plan.nodes[5].step, Step::Message { next: 6, .. }));
+    assert!(matches!(
+        &plan.nodes[6].step,
+        Step::WaitFor { then: 7, otherwise: 8, rule, .. } if rule.event == EventName::CartViewed
+    ));
+    assert!(matches!(plan.nodes[7].step, Step::End));
+    assert!(matches!(plan.nodes[8].step, Step::Message { next: 9, .. }));
+    let defaults = &plans[1];
+    assert_eq!(defaults.again, Again::Never { per: AgainPer::Key });
+    assert_eq!((defaults.priority, defaults.holdout), (PRIORITY_DEFAULT, 0));
+    assert_eq!(defaults.one_run_per, RunPer::Customer);
+    assert_eq!(defaults.class, Class::Marketing);
+}
+
+#[test]
+fn only_the_structure_makes_the_version() {
+    let version = |text: &str| compiled(&[text, CHECKOUT])[0].version;
+    let original = version(ABANDONED_CART);
+    for (from, to, same) in [
+        ("Remind shoppers of the cart they left.", "Something else.", true),
+        ("status: live", "status: draft # not yet", true),
+        ("priority: 20\n", "\n\n# the more the merrier\npriority: 20\n", true),
+        ("cart.total >= money('20 EUR')", "cart.total  >=  money('20 EUR')", true),
+        ("wait: 23h", "wait: 23 hours", true),
+        ("wait: 23h", "wait: 22h", false),
+        ("cart.total >= money('20 EUR')", "cart.total > money('20 EUR')", false),
+        ("holdout: 10%", "holdout: 11%", false),
+        ("id: offer", "id: gift", false),
+    ] {
+        let changed = ABANDONED_CART.replacen(from, to, 1);
+        assert_ne!(changed, ABANDONED_CART, "{from}");
+        assert_eq!(version(&changed) == original, same, "{from} -> {to}");
+    }
+}

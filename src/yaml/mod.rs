@@ -1,0 +1,24 @@
+//! YAML as these files need it: a tree that knows where everything stands, and typed reading that
+//! reports every mistake instead of stopping at the first.
+//!
+//! - [`parse`] makes a [`Node`] tree from a file, under limits; it refuses anchors, aliases, tags
+//!   and further documents, so a small file can't unfold into a large one.
+//! - [`Read`] turns a node into a value and pushes what is wrong into the [`Reader`]'s report.
+//! - [`record!`](crate::yaml::record) declares a mapping with its fields once: as a struct, as a
+//!   reader that knows its keys, and as a JSON Schema.
+//!
+//! Values are read from the text as written, never from a type that YAML guessed: where YAML
+//! tools disagree (`no`, `20:00`, `010`), the author is told to write quotes.
+
+mod read;
+mod record;
+mod scalar;
+mod schema;
+mod tree;
+
+pub use read::{OneOrMany, Read, Reader, ScalarOr, Spanned, words};
+pub(crate) use record::record;
+pub(crate) use scalar::text_schema;
+pub use scalar::{looks_like_number, parsed, trap};
+pub use schema::schema_text;
+pub use tree::{BYTES_MAX, DEPTH_MAX, Key, Kind, NODES_MAX, Node, parse};

@@ -1,0 +1,71 @@
+//! Mappings with named fields, declared once.
+
+/// Declares a mapping: a struct, its reader and its JSON Schema.
+///
+/// ```text
+/// record! {
+///     /// What it is.
+///     pub struct Goal("goal") {
+///         /// The event.
+///         event "event": required Spanned<EventName>,
+///         /// Within what time.
+///         within "within": optional Delay,
+///     }
+/// }
+/// ```
+///
+/// A required field that is missing and a key that is not declared are reported. An optional field
+/// that can't be read counts as absent, so that what comes after can still be checked: whoever
+/// uses the result asks the report for errors first.
+macro_rules! record {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident($of:literal) {
+            $(
+                $(#[$field_meta:meta])*
+                $field:ident $key:literal : $need:ident $ty:ty,
+            )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, schemars::JsonSchema)]
+        #[schemars(deny_unknown_fields)]
+        $vis struct $name {
+            $(
+                $(#[$field_meta])*
+                #[schemars(rename = $key)]
+                $vis $field: $crate::yaml::record!(@type $need $ty),
+            )*
+        }
+
+        impl $crate::yaml::Read for $name {
+            fn read(
+                node: &$crate::yaml::Node,
+                reader: &mut $crate::yaml::Reader<'_>,
+            ) -> Option<Self> {
+                let entries = reader.entries(node, $of, &[$($key),*])?;
+                $(
+                    let $field = entries
+                        .iter()
+                        .find(|(key, _)| *key == $key)
+                        .map(|(_, value)| <$ty as $crate::yaml::Read>::read(value, reader));
+                    let $field =
+                        $crate::yaml::record!(@value $need $field, reader, node, $of, $key);
+                )*
+                Some(Self { $($field: $field?,)* })
+            }
+        }
+    };
+    (@type required $ty:ty) => { $ty };
+    (@type optional $ty:ty) => { Option<$ty> };
+    (@value required $field:ident, $reader:ident, $node:ident, $of:literal, $key:literal) => {
+        match $field {
+            Some(read) => read,
+            None => $reader.missing($node, $of, $key),
+        }
+    };
+    (@value optional $field:ident, $reader:ident, $node:ident, $of:literal, $key:literal) => {
+        Some($field.flatten())
+    };
+}
+pub(crate) use record;
