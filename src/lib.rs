@@ -9,3 +9,6 @@ pub mod model;
 
 /// The journey language: files in, checked plans out.
 pub mod journey;
+
+/// A made-up shop's traffic, seeded, to try journeys on.
+pub mod generate;
