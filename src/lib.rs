@@ -27,3 +27,6 @@ pub mod store;
 
 /// A lane: orders the records of one partition and applies them.
 pub mod lane;
+
+/// A made-up shop's traffic, seeded, to try journeys on.
+pub mod generate;

@@ -72,13 +72,18 @@ impl Engine {
         }
         self.settle_open_messages(state, now, arrival);
         let had = (state.email.is_some(), state.phone.is_some());
-        profile::fold(state, event);
+        let news = orders::fold(state, event);
+        profile::fold(state, event, news);
+        if news == Some(orders::OrderNews::Known) {
+            // The first report did what an order does; a further one only adds fields.
+            self.addresses_found(state, had, now);
+            return;
+        }
         let fold = if event.name.is_cart() {
             cart::fold(state, event, arrival.is_late())
         } else {
             CartFold::default()
         };
-        let news = orders::fold(state, event);
         let online =
             !matches!(event.channel, crate::model::Channel::Store | crate::model::Channel::Phone);
         let bought = (news == Some(orders::OrderNews::New) && online)

@@ -4,6 +4,7 @@ use crate::model::{
     Channel, ConsentFact, ConsentStatus, Event, EventName, MessageChannel, Namespace, Text,
 };
 
+use super::orders::OrderNews;
 use super::state::{Consent, CustomerState, VIEWED_MAX};
 
 /// The most attributes kept of one customer.
@@ -14,13 +15,14 @@ const LAST_MAX: usize = 64;
 const CONSENTS_MAX: usize = 64;
 
 /// Applies everything but carts and orders.
-pub(super) fn fold(state: &mut CustomerState, event: &Event) {
+pub(super) fn fold(state: &mut CustomerState, event: &Event, news: Option<OrderNews>) {
     state.first_seen = state.first_seen.min(event.time);
     state.last_seen = state.last_seen.max(event.time);
     if is_shopper_activity(event) {
         state.last_active = state.last_active.max(Some(event.time));
     }
     match state.last.iter_mut().find(|(name, _)| *name == event.name) {
+        _ if news == Some(OrderNews::Known) => {}
         Some((_, at)) => *at = (*at).max(event.time),
         None => {
             if !matches!(event.name, EventName::Custom(_)) || state.last.len() < LAST_MAX {

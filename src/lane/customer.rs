@@ -1,6 +1,6 @@
 //! Runs a customer's records and timers in order.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::engine::{Arrival, CustomerState, Effect};
 use crate::log::{CustomerEvent, Handover, Record};
@@ -36,13 +36,16 @@ impl<S: Store> Lane<S> {
             Merges::Inline => self.groups(&ids, &fresh),
             Merges::Outbox | Merges::InLog => BTreeMap::new(),
         };
+        let mut done: BTreeSet<CustomerId> = BTreeSet::new();
         for id in ids {
-            let others = match groups.get(&id) {
-                Some(group) if group[0] != id => continue,
-                Some(group) => &group[1..],
-                None => &[],
-            };
-            self.run_group(id, others, &mut fresh, watermark)?;
+            match groups.get(&id).map(Vec::as_slice) {
+                Some([first, others @ ..]) => {
+                    if done.insert(*first) {
+                        self.run_group(*first, others, &mut fresh, watermark)?;
+                    }
+                }
+                Some([]) | None => self.run_group(id, &[], &mut fresh, watermark)?,
+            }
         }
         if !S::KEEPS_STATES {
             self.residents.forget_changes();

@@ -1,0 +1,6 @@
+//! The integration tests: one binary, one module for each subject.
+
+mod generate;
+mod layers;
+mod stories;
+mod support;

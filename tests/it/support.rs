@@ -1,0 +1,45 @@
+//! What the integration tests share.
+
+use std::io::Write as _;
+
+/// Whether to run a test that takes long or needs more than Rust.
+///
+/// `tests/run` asks for all of them; plain `cargo test` leaves them out and says so, naming the
+/// test and why it is left.
+#[must_use]
+pub(crate) fn full(test: &str, why: &str) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "how tests/run asks for the long tests")]
+    let full = std::env::var("WAYPOST_FULL").is_ok_and(|value| value == "1");
+    if !full {
+        // Straight to the handle: the test harness keeps what `println!` writes to itself.
+        let line = format!("left to tests/run: {test} ({why})\n");
+        std::io::stderr().write_all(line.as_bytes()).expect("standard error takes a line");
+    }
+    full
+}
+
+/// Whether a test may rewrite what it expects.
+#[must_use]
+pub(crate) fn update() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "how a person asks for it")]
+    let update = std::env::var("UPDATE").is_ok_and(|value| value == "1");
+    update
+}
+
+/// The files of a folder of the crate with this extension, in the order of their names.
+#[must_use]
+pub(crate) fn files(folder: &str, extension: &str) -> Vec<std::path::PathBuf> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The value of a future that waits for nothing but memory.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
