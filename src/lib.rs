@@ -1,10 +1,13 @@
 //! Waypost is a journey orchestration worker: shop events in, timed and templated messages out.
 //!
 //! A module may use only the modules listed above it; `tests/it/layers.rs` enforces that.
-//! Everything down to [`engine`] is pure: values in, values out, no clock, no I/O, no hash order.
-//! Start reading at [`engine`], then [`lane`], then whichever door the events come through.
+//! Everything down to `engine` is pure: values in, values out, no clock, no I/O, no hash order.
+//! Start reading at `engine`, then `lane`, then whichever door the events come through.
 
-/// The words shared by everyone: time, money, ids, events, identities.
+// The line above a module is a plain comment, because its own file begins with its documentation:
+// with both, rustdoc would look up the links of that documentation from here, and find nothing.
+
+// The words shared by everyone: time, money, ids, events, identities.
 pub mod model;
 
 /// Messages about files that people write: place, caret, the way out.
@@ -29,4 +32,9 @@ pub mod store;
 pub mod lane;
 
 /// A made-up shop's traffic, seeded, to try journeys on.
+
+// The journey language: files in, checked plans out.
+pub mod journey;
+
+// A made-up shop's traffic, seeded, to try journeys on.
 pub mod generate;

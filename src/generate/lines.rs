@@ -34,6 +34,9 @@ struct Waiting {
 /// What can be wrong with a broken line, and how often.
 const FAULTS: [&str; 5] = ["cut_off", "wrong_type", "nobody", "no_time", "far_ahead"];
 
+/// A line that is cut off keeps at least this much, which holds its id, with or without wrapper.
+const CUT_BYTES_MIN: usize = 60;
+
 /// What stands in place of a time.
 const NO_TIMES: [&str; 3] = ["yesterday", "2026-13-45T99:00:00Z", ""];
 
@@ -138,7 +141,9 @@ fn lateness(rng: &mut Rng) -> i64 {
 fn broken(time: i64, bytes: &[u8], ecid: &str, rng: &mut Rng) -> (&'static str, Vec<u8>) {
     let fault = *rng.pick(&FAULTS);
     if fault == "cut_off" {
-        let mut length = 1 + rng.below(bytes.len() - 1);
+        // Behind the id, so that no two of them are alike and pass for one line twice.
+        let shortest = CUT_BYTES_MIN.min(bytes.len() - 1);
+        let mut length = shortest + rng.below(bytes.len() - shortest);
         // Cut between characters: this line is broken JSON, but it is text.
         while bytes[length] & 0xc0 == 0x80 {
             length -= 1;

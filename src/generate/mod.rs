@@ -2,7 +2,7 @@
 //! the same bytes on every machine.
 //!
 //! Households of one to four people are told through visits, which are planned a day at a time. The
-//! agenda ([`shop`]) is lived through in order of time; what happens becomes lines ([`lines`])
+//! agenda (`shop`) is lived through in order of time; what happens becomes lines (`lines`)
 //! that wait until everything that arrived before them is written. Memory therefore grows with the
 //! number of customers, never with the number of days.
 //!

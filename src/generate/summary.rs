@@ -54,11 +54,11 @@ pub(super) struct Tag {
     pub(super) kind: &'static str,
     /// What is wrong with it, if it is broken.
     pub(super) broken: Option<&'static str>,
-    /// What else is to be said of it: a sum of [`mark`]s.
+    /// What else is to be said of it: a sum of `mark`s.
     pub(super) marks: u16,
 }
 
-/// What a [`Tag`] can say of a line.
+/// What a tag can say of a line.
 pub(super) mod mark {
     pub(in super::super) const DUPLICATE: u16 = 1;
     pub(in super::super) const LATE: u16 = 1 << 1;

@@ -11,7 +11,7 @@ pub fn derive(label: &str, parts: &[&[u8]]) -> u128 {
     derive_with(blake3::Hasher::new(), label, parts)
 }
 
-/// As [`derive`], keyed: without `key` nobody can test whether a value is behind an id.
+/// As [`derive()`], keyed: without `key` nobody can test whether a value is behind an id.
 #[must_use]
 pub fn derive_keyed(key: &[u8; 32], label: &str, parts: &[&[u8]]) -> u128 {
     derive_with(blake3::Hasher::new_keyed(key), label, parts)
