@@ -9,3 +9,6 @@ pub mod model;
 
 /// The journey language: files in, checked plans out.
 pub mod journey;
+
+/// Bytes in, events out: XDM, CloudEvents, and anything else by a mapping file.
+pub mod decode;
