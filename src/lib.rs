@@ -38,3 +38,6 @@ pub mod journey;
 
 // A made-up shop's traffic, seeded, to try journeys on.
 pub mod generate;
+
+/// Bytes in, events out: XDM, CloudEvents, and anything else by a mapping file.
+pub mod decode;
