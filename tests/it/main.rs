@@ -1,0 +1,4 @@
+//! Integration tests: one module a topic.
+
+mod log;
+mod store;
