@@ -22,8 +22,14 @@ pub mod journey;
 /// The core: state, time and input in; state and effects out.
 pub mod engine;
 
+/// What the two SQLite files share: opening, clear errors, bulk statements.
+pub mod sqlite;
+
 /// The log: the records that every decision is a function of.
 pub mod log;
+
+/// Identify: many ids of a customer become one.
+pub mod identity;
 
 /// Durable state: states, messages, trace and positions, one transaction per checkpoint.
 pub mod store;

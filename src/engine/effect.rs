@@ -202,6 +202,26 @@ pub enum TraceKind {
 }
 
 impl TraceKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[
+        Self::Started,
+        Self::NotStarted,
+        Self::Sent,
+        Self::Withheld,
+        Self::Cancelled,
+        Self::Waits,
+        Self::Decided,
+        Self::Stopped,
+        Self::Ended,
+        Self::GoalReached,
+        Self::Late,
+        Self::Duplicate,
+        Self::Merged,
+        Self::CartMoved,
+        Self::Erased,
+        Self::Outcome,
+    ];
+
     /// The word used in tables and output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -2,6 +2,18 @@
 //!
 //! What a store guarantees: after [`Store::commit`] returns, all of the checkpoint is kept or,
 //! if it returned an error, none of it is. A lane whose epoch was raised by another can't commit.
+//!
+//! [`SqliteStore`] is the embedded store, [`MemoryStore`] the reference that replays use. What is
+//! kept is read through [`Ledger`]: by `why`, `verify` and reports.
+
+mod changes;
+mod ledger;
+mod memory;
+mod sqlite;
+
+pub use ledger::*;
+pub use memory::MemoryStore;
+pub use sqlite::{SqliteLedger, SqliteStore};
 
 use crate::engine::{Decision, Effect, Reason, Trace};
 use crate::model::{CustomerId, EventName, MessageId, Timestamp};
@@ -126,6 +138,18 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    /// A file of the embedded store.
+    #[error(transparent)]
+    File(#[from] crate::sqlite::Error),
+    /// A decision that is kept already; nothing of the checkpoint was kept.
+    #[error(
+        "message {0} was decided before; a decision is kept once, so two builds or two workers \
+         wrote this store: stop, and run `waypost verify`"
+    )]
+    DecidedTwice(MessageId),
+    /// A change to a message that is not kept; nothing of the checkpoint was kept.
+    #[error("message {0} is to be changed but was never decided: run `waypost verify`")]
+    UnknownMessage(MessageId),
     /// Anything else that is wrong with what is stored, with the way out.
     #[error("{0}")]
     Unusable(String),
@@ -160,4 +184,10 @@ pub trait Store {
 
     /// Keeps a checkpoint, whole or not at all.
     async fn commit(&self, lease: Lease, checkpoint: Checkpoint) -> Result<(), Error>;
+
+    /// Up to `limit` records on their way to the log, in the order in which they were kept.
+    async fn outbox_pending(&self, limit: u32) -> Result<Vec<OutboxRow>, Error>;
+
+    /// Takes records out of the outbox, once the log has them for good.
+    async fn outbox_done(&self, ids: &[u128]) -> Result<(), Error>;
 }

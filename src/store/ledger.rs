@@ -1,0 +1,108 @@
+//! What a store has kept, for `why`, `verify` and reports.
+
+use crate::engine::{Decision, Reason, Trace};
+use crate::model::{CustomerId, EventName};
+
+use super::{Error, Position};
+
+/// A message as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Grows in the order of deciding.
+    pub seq: u64,
+    /// Partition of the lane that decided it.
+    pub partition: u32,
+    /// Whose.
+    pub customer: CustomerId,
+    /// The decision, with the data of the newest revision; no data once erased.
+    pub decision: Decision,
+    /// What became of it.
+    pub status: MessageStatus,
+    /// Why it was withheld or cancelled.
+    pub reason: Option<Reason>,
+    /// The newest revision; 0 as decided.
+    pub revision: u32,
+    /// The newest outcome.
+    pub outcome: Option<EventName>,
+    /// Its content was erased.
+    pub erased: bool,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MessageStatus {
+    /// Decided, to be sent.
+    Decided,
+    /// Decided not to be sent.
+    Withheld,
+    /// Decided to be sent, then cancelled.
+    Cancelled,
+}
+
+impl MessageStatus {
+    /// Every status.
+    pub const ALL: &'static [Self] = &[Self::Decided, Self::Withheld, Self::Cancelled];
+
+    /// The word used in tables and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Decided => "decided",
+            Self::Withheld => "withheld",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How many messages of a journey share status and reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageCount {
+    /// The journey.
+    pub journey: String,
+    /// What became of them.
+    pub status: MessageStatus,
+    /// Why, if not sent.
+    pub reason: Option<Reason>,
+    /// How many.
+    pub messages: u64,
+}
+
+/// Where a lane stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneRow {
+    /// Its partition.
+    pub partition: u32,
+    /// How often it was taken.
+    pub epoch: u64,
+    /// Where it stands.
+    pub position: Position,
+    /// The engine build that decided last; empty before the first checkpoint.
+    pub build: String,
+}
+
+/// Reading what a store has kept. It may be read while a worker writes.
+#[expect(async_fn_in_trait, reason = "used with static dispatch, inside this crate")]
+pub trait Ledger {
+    /// The messages of a customer, in the order of deciding.
+    async fn messages_of(&self, customer: CustomerId) -> Result<Vec<StoredMessage>, Error>;
+
+    /// The trace of a customer, in the order of happening.
+    async fn trace_of(&self, customer: CustomerId) -> Result<Vec<Trace>, Error>;
+
+    /// Up to `limit` messages of a partition with a `seq` above `after`, in the order of deciding.
+    async fn decisions(
+        &self,
+        partition: u32,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredMessage>, Error>;
+
+    /// How many messages there are, by journey, status and reason, in that order.
+    async fn counts(&self) -> Result<Vec<MessageCount>, Error>;
+
+    /// Where the lanes stand, by partition.
+    async fn lanes(&self) -> Result<Vec<LaneRow>, Error>;
+
+    /// The stored state of a customer of this partition.
+    async fn state(&self, partition: u32, customer: CustomerId) -> Result<Option<Vec<u8>>, Error>;
+}

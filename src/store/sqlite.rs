@@ -1,0 +1,238 @@
+//! The embedded store: one SQLite file for states, messages, trace and positions.
+//!
+//! One connection writes, others read beside it. Statements are bulk: a checkpoint of thousands of
+//! rows is a few dozen statements.
+
+mod read;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use tokio::sync::Mutex;
+
+use crate::log;
+use crate::model::{CustomerId, Timestamp};
+use crate::sqlite::{Database, Kind, Limits, Lock, chunks, explain, open, open_to_read, repeated};
+
+use super::changes::Changes;
+use super::{Checkpoint, Error, Lease, OutboxRow, Position, Store};
+
+const KIND: Kind = Kind {
+    name: "state store",
+    application_id: 0x5759_5354,
+    migrations: &[(1, "state", include_str!("../../migrations/state/0001_state.sql"))],
+};
+
+/// The embedded store, open for writing.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Mutex<SqliteConnection>,
+    ledger: SqliteLedger,
+    _lock: Lock,
+}
+
+/// The reading side of the embedded store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SqliteLedger {
+    path: PathBuf,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the store, or makes it.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the way out.
+    pub async fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_limited(path, Limits::default()).await
+    }
+
+    /// As [`SqliteStore::open`], with limits on the file.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub async fn open_limited(path: &Path, limits: Limits) -> Result<Self, Error> {
+        let Database { path, writer, readers, lock } = open(path, &KIND, limits).await?;
+        let ledger = SqliteLedger { path, readers };
+        Ok(Self { writer: Mutex::new(writer), ledger, _lock: lock })
+    }
+
+    /// The reading side.
+    #[must_use]
+    pub const fn ledger(&self) -> &SqliteLedger {
+        &self.ledger
+    }
+
+    /// Keeps the checkpoints of several lanes in one transaction: all of them or none.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn commit_all(&self, checkpoints: Vec<(Lease, Checkpoint)>) -> Result<(), Error> {
+        let mut prepared = Vec::with_capacity(checkpoints.len());
+        for (lease, mut checkpoint) in checkpoints {
+            let changes = Changes::new(std::mem::take(&mut checkpoint.messages))?;
+            prepared.push((lease, checkpoint, changes));
+        }
+        let mut writer = self.writer.lock().await;
+        let mut transaction =
+            writer.begin_with("BEGIN IMMEDIATE").await.map_err(self.failed("a checkpoint"))?;
+        for (lease, checkpoint, changes) in &prepared {
+            write::checkpoint(&mut transaction, &self.ledger, *lease, checkpoint, changes).await?;
+        }
+        transaction.commit().await.map_err(self.failed("a checkpoint"))
+    }
+
+    fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<'_> {
+        self.ledger.failed(doing)
+    }
+}
+
+impl Store for SqliteStore {
+    const KEEPS_STATES: bool = true;
+
+    async fn take(&self, partition: u32) -> Result<(Lease, Position), Error> {
+        let mut writer = self.writer.lock().await;
+        let (epoch, low, end, watermark): (i64, i64, i64, Option<i64>) = sqlx::query_as(
+            "INSERT INTO lanes (partition, epoch, low_offset, end_offset, build)
+             VALUES (?, 1, 0, 0, '')
+             ON CONFLICT (partition) DO UPDATE SET epoch = epoch + 1
+             RETURNING epoch, low_offset, end_offset, watermark",
+        )
+        .bind(partition)
+        .fetch_one(&mut *writer)
+        .await
+        .map_err(self.failed("taking a lane"))?;
+        let position = Position {
+            low: low.cast_unsigned(),
+            end: end.cast_unsigned(),
+            watermark: watermark.map(Timestamp::from_ms),
+        };
+        Ok((Lease { partition, epoch: epoch.cast_unsigned() }, position))
+    }
+
+    async fn load(
+        &self,
+        lease: Lease,
+        ids: &[CustomerId],
+    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error> {
+        let mut states = Vec::with_capacity(ids.len());
+        for chunk in chunks(ids) {
+            let sql = repeated(
+                "SELECT customer, state FROM states WHERE partition = ? AND customer IN ({})",
+                "?",
+                chunk.len(),
+            );
+            let mut query = sqlx::query_as::<_, (Vec<u8>, Vec<u8>)>(sql).bind(lease.partition);
+            for id in chunk {
+                query = query.bind(id.to_bytes().to_vec());
+            }
+            let rows = query
+                .fetch_all(&self.ledger.readers)
+                .await
+                .map_err(self.failed("loading states"))?;
+            for (id, state) in rows {
+                states.push((CustomerId::from_bytes(self.ledger.sixteen(&id)?), state));
+            }
+        }
+        Ok(states)
+    }
+
+    async fn due(&self, lease: Lease, upto: Timestamp) -> Result<Vec<CustomerId>, Error> {
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT customer FROM states WHERE partition = ? AND next_due <= ?
+             ORDER BY next_due, customer",
+        )
+        .bind(lease.partition)
+        .bind(upto.ms())
+        .fetch_all(&self.ledger.readers)
+        .await
+        .map_err(self.failed("looking for what is due"))?;
+        self.ledger.customers(rows)
+    }
+
+    async fn scan(
+        &self,
+        lease: Lease,
+        after: Option<CustomerId>,
+        limit: u32,
+    ) -> Result<Vec<CustomerId>, Error> {
+        // No bytes sort before all sixteen.
+        let after = after.map_or(Vec::new(), |id| id.to_bytes().to_vec());
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT customer FROM states WHERE partition = ? AND customer > ?
+             ORDER BY customer LIMIT ?",
+        )
+        .bind(lease.partition)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.ledger.readers)
+        .await
+        .map_err(self.failed("going through the states"))?;
+        self.ledger.customers(rows)
+    }
+
+    async fn commit(&self, lease: Lease, checkpoint: Checkpoint) -> Result<(), Error> {
+        self.commit_all(vec![(lease, checkpoint)]).await
+    }
+
+    async fn outbox_pending(&self, limit: u32) -> Result<Vec<OutboxRow>, Error> {
+        let rows: Vec<(Vec<u8>, Vec<u8>)> =
+            sqlx::query_as("SELECT id, record FROM outbox ORDER BY seq LIMIT ?")
+                .bind(limit)
+                .fetch_all(&self.ledger.readers)
+                .await
+                .map_err(self.failed("reading the outbox"))?;
+        let mut pending = Vec::with_capacity(rows.len());
+        for (id, bytes) in rows {
+            let id = u128::from_be_bytes(self.ledger.sixteen(&id)?);
+            let records = log::decode(&bytes).map_err(|error| self.ledger.damaged(&error))?;
+            pending.extend(records.into_iter().map(|record| OutboxRow { id, record }));
+        }
+        Ok(pending)
+    }
+
+    async fn outbox_done(&self, ids: &[u128]) -> Result<(), Error> {
+        let mut writer = self.writer.lock().await;
+        let failed = self.failed("clearing the outbox");
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        for chunk in chunks(ids) {
+            let sql = repeated("DELETE FROM outbox WHERE id IN ({})", "?", chunk.len());
+            let mut query = sqlx::query(sql);
+            for id in chunk {
+                query = query.bind(id.to_be_bytes().to_vec());
+            }
+            query.execute(&mut *transaction).await.map_err(&failed)?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+}
+
+impl SqliteLedger {
+    /// Opens an existing store for reading, beside a writing process or without one.
+    ///
+    /// # Errors
+    /// [`Error::File`] if there is no store, or not one that this build can read.
+    pub async fn open(path: &Path) -> Result<Self, Error> {
+        let readers = open_to_read(path, &KIND).await?;
+        Ok(Self { path: path.to_owned(), readers })
+    }
+
+    fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<'_> {
+        move |source| explain(&self.path, &KIND, doing, source).into()
+    }
+
+    fn damaged(&self, what: &dyn std::fmt::Display) -> Error {
+        Error::Unusable(format!("{}: {what}; restore it from a backup", self.path.display()))
+    }
+
+    fn sixteen(&self, bytes: &[u8]) -> Result<[u8; 16], Error> {
+        let length = bytes.len();
+        bytes.try_into().map_err(|_| self.damaged(&format!("an id of {length} bytes")))
+    }
+
+    fn customers(&self, rows: Vec<Vec<u8>>) -> Result<Vec<CustomerId>, Error> {
+        rows.iter().map(|id| self.sixteen(id).map(CustomerId::from_bytes)).collect()
+    }
+}

@@ -1,0 +1,488 @@
+//! What every store guarantees, on every store: one suite, run on memory and on SQLite.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+use std::path::Path;
+
+use waypost::engine::{Decision, Reason, Trace, TraceKind};
+use waypost::journey::{Class, Version};
+use waypost::log::{CartMoved, Record};
+use waypost::model::{
+    CustomerId, EventName, MessageChannel, MessageId, RunId, Text, Tie, Timestamp,
+};
+use waypost::sqlite::{Error as FileError, Limits};
+use waypost::store::{
+    Checkpoint, Error, Lease, Ledger, MemoryStore, MessageChange, MessageStatus, OutboxRow,
+    Position, SqliteLedger, SqliteStore, StateRow, Store,
+};
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_ms(ms)
+}
+
+fn decision(message: u128, withheld: Option<Reason>) -> MessageChange {
+    MessageChange::Decided(Box::new(Decision {
+        message: MessageId(message),
+        journey: Text::new("cart"),
+        version: Version(7),
+        run: RunId(9),
+        step: Text::new("first"),
+        occurrence: 0,
+        channel: MessageChannel::Email,
+        template: Text::new("cart/first"),
+        class: Class::Marketing,
+        at: at(1_000),
+        settle_ms: 5,
+        expires: Some(at(9_000)),
+        window_end: None,
+        withheld,
+        data: "{\"a\":1}".into(),
+    }))
+}
+
+fn state(customer: u128, next_due: Option<i64>, bytes: &[u8]) -> StateRow {
+    let next_due = next_due.map(at);
+    StateRow { customer: CustomerId(customer), next_due, state: Some(bytes.to_vec()) }
+}
+
+fn trace(detail: &str) -> Trace {
+    Trace {
+        at: at(2),
+        kind: TraceKind::Started,
+        journey: Some((Text::new("cart"), Version(7))),
+        run: Some(RunId(9)),
+        step: None,
+        reason: Some(Reason::Stopped),
+        detail: Some(Text::new(detail)),
+    }
+}
+
+fn outbox(id: u128) -> OutboxRow {
+    let record = Record::CartMoved(CartMoved {
+        customer: CustomerId(3),
+        cart_id: Text::new("cart"),
+        time: at(1),
+        tie: Tie::default(),
+    });
+    OutboxRow { id, record }
+}
+
+/// A checkpoint with something of everything; its messages are `first` and the next two.
+fn checkpoint(first: u128, end: u64) -> Checkpoint {
+    let of = CustomerId(3);
+    Checkpoint {
+        position: Position { low: end - 1, end, watermark: Some(at(end.cast_signed())) },
+        states: vec![
+            state(3, Some(50), b"three"),
+            state(1, None, b"one"),
+            state(2, Some(10), b"two"),
+        ],
+        messages: vec![
+            (of, decision(first, None)),
+            (of, decision(first + 1, Some(Reason::Consent))),
+            (of, decision(first + 2, None)),
+            (of, MessageChange::Revised(MessageId(first), 1, "{\"a\":2}".into())),
+            (of, MessageChange::Cancelled(MessageId(first + 2), Reason::Stopped)),
+            (of, MessageChange::Cancelled(MessageId(first + 1), Reason::Stopped)),
+            (of, MessageChange::Outcome(MessageId(first), EventName::EmailSent)),
+            (of, MessageChange::Outcome(MessageId(424_242), EventName::EmailOpened)),
+        ],
+        trace: vec![(of, trace("a")), (CustomerId(4), trace("b")), (of, trace("c"))],
+        outbox: vec![outbox(first), outbox(first + 1)],
+        erased: Vec::new(),
+        build: "test".into(),
+    }
+}
+
+/// Everything that can be seen of a store, to compare before and after.
+async fn seen(store: &(impl Store + Reads), lease: Lease) -> String {
+    let ledger = store.reads();
+    let ids: Vec<CustomerId> = (0..400).map(CustomerId).collect();
+    let mut states = store.load(lease, &ids).await.unwrap();
+    states.sort();
+    format!(
+        "{states:?} {:?} {:?} {:?} {:?} {:?}",
+        ledger.decisions(0, 0, 1_000).await.unwrap(),
+        ledger.trace_of(CustomerId(3)).await.unwrap(),
+        ledger.counts().await.unwrap(),
+        ledger.lanes().await.unwrap(),
+        store.outbox_pending(1_000).await.unwrap(),
+    )
+}
+
+trait Reads {
+    type Ledger: Ledger;
+    fn reads(&self) -> &Self::Ledger;
+}
+
+impl Reads for MemoryStore {
+    type Ledger = Self;
+    fn reads(&self) -> &Self {
+        self
+    }
+}
+
+impl Reads for SqliteStore {
+    type Ledger = SqliteLedger;
+    fn reads(&self) -> &SqliteLedger {
+        self.ledger()
+    }
+}
+
+/// Runs one part of the contract on each store.
+macro_rules! on_every_store {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(&super::MemoryStore::new()).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("state.db");
+                super::$name(&super::SqliteStore::open(&path).await.unwrap()).await;
+            })*
+        }
+    };
+}
+
+on_every_store! {
+    a_checkpoint_is_kept_whole
+    a_lane_that_was_taken_is_fenced
+    an_error_keeps_nothing
+    due_and_scan_have_an_order
+    states_are_removed_and_replaced
+    erasing_leaves_the_fact_and_no_content
+    the_outbox_is_first_in_first_out
+    many_rows_go_in_bulk
+}
+
+async fn a_checkpoint_is_kept_whole(store: &(impl Store + Reads)) {
+    let (lease, position) = store.take(0).await.unwrap();
+    assert_eq!(position, Position::default());
+    store.commit(lease, checkpoint(10, 5)).await.unwrap();
+
+    let messages = store.reads().messages_of(CustomerId(3)).await.unwrap();
+    let told: Vec<_> = messages
+        .iter()
+        .map(|row| {
+            (row.decision.message.0, row.status, row.reason, row.revision, row.outcome.clone())
+        })
+        .collect();
+    let sent = Some(EventName::EmailSent);
+    assert_eq!(
+        told,
+        [
+            (10, MessageStatus::Decided, None, 1, sent),
+            (11, MessageStatus::Withheld, Some(Reason::Consent), 0, None),
+            (12, MessageStatus::Cancelled, Some(Reason::Stopped), 0, None),
+        ]
+    );
+    let MessageChange::Decided(mut first) = decision(10, None) else { unreachable!() };
+    first.data = "{\"a\":2}".into();
+    assert_eq!(messages[0].decision, *first);
+    assert_eq!(messages[1].decision.withheld, Some(Reason::Consent));
+    assert_eq!(messages[2].decision.withheld, None);
+
+    let traces = store.reads().trace_of(CustomerId(3)).await.unwrap();
+    assert_eq!(traces, [trace("a"), trace("c")]);
+    let counts = store.reads().counts().await.unwrap();
+    let counts: Vec<_> = counts.iter().map(|row| (row.status, row.reason, row.messages)).collect();
+    assert_eq!(
+        counts,
+        [
+            (MessageStatus::Cancelled, Some(Reason::Stopped), 1),
+            (MessageStatus::Decided, None, 1),
+            (MessageStatus::Withheld, Some(Reason::Consent), 1),
+        ]
+    );
+    assert_eq!(store.reads().state(0, CustomerId(2)).await.unwrap(), Some(b"two".to_vec()));
+    let (_, position) = store.take(0).await.unwrap();
+    assert_eq!(position, Position { low: 4, end: 5, watermark: Some(at(5)) });
+}
+
+async fn a_lane_that_was_taken_is_fenced(store: &(impl Store + Reads)) {
+    let (old, _) = store.take(0).await.unwrap();
+    let (new, _) = store.take(0).await.unwrap();
+    let (other, _) = store.take(1).await.unwrap();
+    assert!(new.epoch > old.epoch);
+    let before = seen(store, new).await;
+    let error = store.commit(old, checkpoint(10, 5)).await.unwrap_err();
+    assert!(matches!(error, Error::Fenced { partition: 0, .. }), "{error}");
+    assert_eq!(seen(store, new).await, before);
+    store.commit(new, checkpoint(10, 5)).await.unwrap();
+    store.commit(other, checkpoint(20, 5)).await.unwrap();
+    let never = Lease { partition: 9, epoch: 1 };
+    assert!(matches!(store.commit(never, checkpoint(30, 5)).await, Err(Error::Fenced { .. })));
+}
+
+async fn an_error_keeps_nothing(store: &(impl Store + Reads)) {
+    let (lease, _) = store.take(0).await.unwrap();
+    store.commit(lease, checkpoint(10, 5)).await.unwrap();
+    let before = seen(store, lease).await;
+
+    // Kept in an earlier checkpoint, and at the end of a long one.
+    let mut again = checkpoint(20, 6);
+    again.messages.extend((100..400).map(|id| (CustomerId(5), decision(id, None))));
+    again.messages.push((CustomerId(5), decision(12, None)));
+    let error = store.commit(lease, again).await.unwrap_err();
+    assert!(matches!(error, Error::DecidedTwice(MessageId(12))), "{error}");
+    assert!(error.to_string().contains(&MessageId(12).to_string()), "{error}");
+
+    let whole = store.commit(lease, checkpoint(10, 6)).await.unwrap_err();
+    assert!(matches!(whole, Error::DecidedTwice(MessageId(10))), "{whole}");
+
+    let mut twice = checkpoint(20, 6);
+    twice.messages.push((CustomerId(5), decision(20, None)));
+    let error = store.commit(lease, twice).await.unwrap_err();
+    assert!(matches!(error, Error::DecidedTwice(MessageId(20))), "{error}");
+
+    let mut unknown = checkpoint(20, 6);
+    let cancel = MessageChange::Cancelled(MessageId(77), Reason::Moved);
+    unknown.messages.push((CustomerId(5), cancel));
+    let error = store.commit(lease, unknown).await.unwrap_err();
+    assert!(matches!(error, Error::UnknownMessage(MessageId(77))), "{error}");
+
+    assert_eq!(seen(store, lease).await, before);
+    store.commit(lease, checkpoint(20, 6)).await.unwrap();
+}
+
+async fn due_and_scan_have_an_order(store: &(impl Store + Reads)) {
+    let (lease, _) = store.take(0).await.unwrap();
+    let (other, _) = store.take(1).await.unwrap();
+    store.commit(lease, checkpoint(10, 5)).await.unwrap();
+    let elsewhere = Checkpoint { states: vec![state(8, Some(1), b"x")], ..Checkpoint::default() };
+    store.commit(other, elsewhere).await.unwrap();
+    let ids = |ids: &[u128]| ids.iter().copied().map(CustomerId).collect::<Vec<_>>();
+    for (upto, due) in [(9, &[][..]), (10, &[2][..]), (50, &[2, 3][..])] {
+        assert_eq!(store.due(lease, at(upto)).await.unwrap(), ids(due), "upto {upto}");
+    }
+    // The stored time is what the lane gave: a lower bound until the lane gives another.
+    let later = Checkpoint { states: vec![state(2, Some(60), b"two")], ..Checkpoint::default() };
+    store.commit(lease, later).await.unwrap();
+    assert_eq!(store.due(lease, at(50)).await.unwrap(), ids(&[3]));
+    assert_eq!(store.due(lease, at(60)).await.unwrap(), ids(&[3, 2]));
+
+    for (after, limit, found) in [
+        (None, 9, &[1, 2, 3][..]),
+        (None, 2, &[1, 2][..]),
+        (Some(1), 9, &[2, 3][..]),
+        (Some(3), 9, &[][..]),
+        (Some(u128::MAX), 9, &[][..]),
+    ] {
+        let scanned = store.scan(lease, after.map(CustomerId), limit).await.unwrap();
+        assert_eq!(scanned, ids(found), "after {after:?}");
+    }
+}
+
+async fn states_are_removed_and_replaced(store: &(impl Store + Reads)) {
+    let (lease, _) = store.take(0).await.unwrap();
+    store.commit(lease, checkpoint(10, 5)).await.unwrap();
+    let gone = StateRow { customer: CustomerId(2), next_due: None, state: None };
+    let never = StateRow { customer: CustomerId(99), next_due: None, state: None };
+    let rows = vec![gone, never, state(1, Some(1), b"new")];
+    let next = Checkpoint { states: rows, ..Checkpoint::default() };
+    store.commit(lease, next).await.unwrap();
+    let mut states = store.load(lease, &[1, 2, 3, 99].map(CustomerId)).await.unwrap();
+    states.sort();
+    let kept = [(CustomerId(1), b"new".to_vec()), (CustomerId(3), b"three".to_vec())];
+    assert_eq!(states, kept);
+    assert_eq!(store.due(lease, at(20)).await.unwrap(), [CustomerId(1)]);
+}
+
+async fn erasing_leaves_the_fact_and_no_content(store: &(impl Store + Reads)) {
+    let (lease, _) = store.take(0).await.unwrap();
+    let mut one = checkpoint(10, 5);
+    one.messages.push((CustomerId(5), decision(30, None)));
+    store.commit(lease, one).await.unwrap();
+    let mut erasing = checkpoint(20, 6);
+    erasing.erased = vec![CustomerId(3)];
+    store.commit(lease, erasing).await.unwrap();
+    let messages = store.reads().messages_of(CustomerId(3)).await.unwrap();
+    assert_eq!(messages.len(), 6);
+    assert!(messages.iter().all(|row| row.erased && row.decision.data.is_empty()));
+    let traces = store.reads().trace_of(CustomerId(3)).await.unwrap();
+    assert!(!traces.is_empty() && traces.iter().all(|trace| trace.detail.is_none()));
+    let other = store.reads().messages_of(CustomerId(5)).await.unwrap();
+    assert_eq!(other[0].decision.data, "{\"a\":1}");
+    assert!(!other[0].erased);
+}
+
+async fn the_outbox_is_first_in_first_out(store: &(impl Store + Reads)) {
+    let (lease, _) = store.take(0).await.unwrap();
+    store.commit(lease, checkpoint(40, 5)).await.unwrap();
+    store.commit(lease, checkpoint(10, 6)).await.unwrap();
+    let pending = async |limit| -> Vec<u128> {
+        store.outbox_pending(limit).await.unwrap().iter().map(|row| row.id).collect()
+    };
+    assert_eq!(pending(9).await, [40, 41, 10, 11]);
+    assert_eq!(store.outbox_pending(1).await.unwrap(), [outbox(40)]);
+    store.outbox_done(&[40, 10, 999]).await.unwrap();
+    assert_eq!(pending(9).await, [41, 11]);
+}
+
+async fn many_rows_go_in_bulk(store: &(impl Store + Reads)) {
+    let (lease, _) = store.take(0).await.unwrap();
+    let big = Checkpoint {
+        states: (0..1_000).rev().map(|id| state(id, Some(1_000), b"s")).collect(),
+        messages: (0..700).map(|id| (CustomerId(id), decision(id, None))).collect(),
+        trace: (0..700).map(|id| (CustomerId(id), trace("t"))).collect(),
+        outbox: (0..700).map(outbox).collect(),
+        ..Checkpoint::default()
+    };
+    store.commit(lease, big).await.unwrap();
+    let all: Vec<CustomerId> = (0..2_000).map(CustomerId).collect();
+    assert_eq!(store.load(lease, &all).await.unwrap().len(), 1_000);
+    assert_eq!(store.due(lease, at(1_000)).await.unwrap(), all[..1_000]);
+    let first = store.reads().decisions(0, 0, 500).await.unwrap();
+    let rest = store.reads().decisions(0, first[499].seq, 500).await.unwrap();
+    let order = first.iter().chain(&rest).map(|row| row.decision.message.0);
+    assert!(order.eq(0..700));
+    assert_eq!(store.outbox_pending(5_000).await.unwrap().len(), 700);
+}
+
+async fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_reopened_file_has_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open(&path).await;
+    let (lease, _) = store.take(0).await.unwrap();
+    store.commit(lease, checkpoint(10, 5)).await.unwrap();
+    let before = seen(&store, lease).await;
+    drop(store);
+    let store = open(&path).await;
+    assert_eq!(seen(&store, lease).await, before);
+    let (new, position) = store.take(0).await.unwrap();
+    assert_eq!((new.epoch, position.end), (2, 5));
+    // A reader needs no lock.
+    let ledger = SqliteLedger::open(&path).await.unwrap();
+    assert_eq!(ledger.messages_of(CustomerId(3)).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn several_lanes_share_one_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("state.db")).await;
+    let (zero, _) = store.take(0).await.unwrap();
+    let (one, _) = store.take(1).await.unwrap();
+    let before = seen(&store, zero).await;
+    let stale = Lease { epoch: one.epoch + 1, ..one };
+    let both = vec![(zero, checkpoint(10, 5)), (stale, checkpoint(20, 5))];
+    assert!(matches!(store.commit_all(both).await, Err(Error::Fenced { partition: 1, .. })));
+    assert_eq!(seen(&store, zero).await, before);
+    store.commit_all(vec![(zero, checkpoint(10, 5)), (one, checkpoint(20, 5))]).await.unwrap();
+    assert_eq!(store.take(1).await.unwrap().1.end, 5);
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_nothing_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    drop(open(&path).await);
+    let limits = Limits { bytes_max: Some(256 * 1024) };
+    let store = SqliteStore::open_limited(&path, limits).await.unwrap();
+    let (lease, _) = store.take(0).await.unwrap();
+    store.commit(lease, checkpoint(10, 5)).await.unwrap();
+    let before = seen(&store, lease).await;
+    let mut big = checkpoint(20, 6);
+    big.states.extend((1_000..3_000).map(|id| state(id, None, &[7; 400])));
+    let error = store.commit(lease, big.clone()).await.unwrap_err();
+    assert!(matches!(error, Error::File(FileError::Full { .. })), "{error}");
+    assert!(error.to_string().contains("state.db"), "{error}");
+    assert_eq!(seen(&store, lease).await, before);
+    // What fits still goes in, and with more room so does the rest.
+    store.commit(lease, checkpoint(30, 6)).await.unwrap();
+    drop(store);
+    let store = open(&path).await;
+    store.commit(lease, big).await.unwrap();
+}
+
+#[tokio::test]
+async fn unusable_files_are_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open(&path).await;
+    let error = SqliteStore::open(&path).await.unwrap_err().to_string();
+    assert!(error.contains("in use by another waypost process"), "{error}");
+    assert!(error.contains(&std::process::id().to_string()), "{error}");
+    let (lease, _) = store.take(0).await.unwrap();
+    store.commit(lease, checkpoint(10, 5)).await.unwrap();
+    drop(store);
+
+    let missing = SqliteLedger::open(&folder.path().join("none.db")).await.unwrap_err();
+    assert!(missing.to_string().contains("`waypost run` creates it"), "{missing}");
+
+    let text = folder.path().join("text.db");
+    std::fs::write(
+        &text,
+        "not a database, but long enough to have a head of 100 bytes\n".repeat(9),
+    )
+    .unwrap();
+    let error = SqliteStore::open(&text).await.unwrap_err().to_string();
+    assert!(error.contains("is not a SQLite database"), "{error}");
+
+    let log = folder.path().join("log.db");
+    drop(waypost::log::Log::open(&log, 1).await.unwrap());
+    let error = SqliteStore::open(&log).await.unwrap_err().to_string();
+    assert!(error.contains("not a Waypost state store"), "{error}");
+    let error = SqliteLedger::open(&log).await.unwrap_err().to_string();
+    assert!(error.contains("not a Waypost state store"), "{error}");
+}
+
+#[tokio::test]
+async fn damage_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open(&path).await;
+    let (lease, _) = store.take(0).await.unwrap();
+    let states = (0..500).map(|id| state(id, None, &[7; 400])).collect();
+    store.commit(lease, Checkpoint { states, ..Checkpoint::default() }).await.unwrap();
+    drop(store);
+    let store = open(&path).await;
+    drop(store);
+    let mut bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.len() > 100_000, "the write-ahead log is in the file after closing");
+    for byte in &mut bytes[8_192..] {
+        *byte = 0xA5;
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let error = match SqliteStore::open(&path).await {
+        Err(error) => error,
+        Ok(store) => store.load(lease, &[CustomerId(5)]).await.unwrap_err(),
+    };
+    assert!(matches!(error, Error::File(FileError::Corrupt { .. })), "{error}");
+    assert!(error.to_string().contains("restore it from a backup"), "{error}");
+}
+
+#[tokio::test]
+async fn other_migrations_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (change, told) in [
+        (
+            "INSERT INTO _sqlx_migrations SELECT 99, 'later', installed_on, 1, checksum, 1 FROM _sqlx_migrations",
+            "later build",
+        ),
+        ("UPDATE _sqlx_migrations SET checksum = x'00'", "another form of migration 1"),
+    ] {
+        let path = folder.path().join(format!("{}.db", told.replace(' ', "-")));
+        drop(open(&path).await);
+        change_file(&path, change).await;
+        let error = SqliteStore::open(&path).await.unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+async fn change_file(path: &Path, sql: &'static str) {
+    use sqlx::Connection;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
