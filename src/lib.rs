@@ -10,40 +10,38 @@
 // The words shared by everyone: time, money, ids, events, identities.
 pub mod model;
 
-/// Messages about files that people write: place, caret, the way out.
+// Messages about files that people write: place, caret, the way out.
 pub mod diagnostic;
 
-/// YAML with places, read into types with every mistake reported.
+// YAML with places, read into types with every mistake reported.
 pub mod yaml;
-
-/// The journey language: files in, checked plans out.
-pub mod journey;
-
-/// The core: state, time and input in; state and effects out.
-pub mod engine;
-
-/// What the two SQLite files share: opening, clear errors, bulk statements.
-pub mod sqlite;
-
-/// The log: the records that every decision is a function of.
-pub mod log;
-
-/// Identify: many ids of a customer become one.
-pub mod identity;
-
-/// Durable state: states, messages, trace and positions, one transaction per checkpoint.
-pub mod store;
-
-/// A lane: orders the records of one partition and applies them.
-pub mod lane;
-
-/// A made-up shop's traffic, seeded, to try journeys on.
 
 // The journey language: files in, checked plans out.
 pub mod journey;
 
+// The core: state, time and input in; state and effects out.
+pub mod engine;
+
+// Bytes in, events out: XDM, CloudEvents, and anything else by a mapping file.
+pub mod decode;
+
+// What the two SQLite files share: opening, clear errors, bulk statements.
+pub mod sqlite;
+
+// The log: the records that every decision is a function of.
+pub mod log;
+
+// Identify: many ids of a customer become one.
+pub mod identity;
+
+// Durable state: states, messages, trace and positions, one transaction per checkpoint.
+pub mod store;
+
+// A lane: orders the records of one partition and applies them.
+pub mod lane;
+
+// Replay: files through the same engine under a virtual clock.
+pub mod replay;
+
 // A made-up shop's traffic, seeded, to try journeys on.
 pub mod generate;
-
-/// Bytes in, events out: XDM, CloudEvents, and anything else by a mapping file.
-pub mod decode;

@@ -2,9 +2,7 @@
 
 mod generate;
 mod layers;
-mod stories;
-mod support;
-//! Integration tests: one module a topic.
-
 mod log;
 mod store;
+mod stories;
+mod support;
