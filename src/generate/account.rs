@@ -86,6 +86,7 @@ impl Visit<'_> {
         if own.id.is_none() {
             *own = before;
         } else {
+            own.shrunk |= before.shrunk;
             before.lines.into_iter().for_each(|line| own.add(line));
         }
     }

@@ -20,8 +20,8 @@ pub(super) struct Country {
     pub(super) streets: &'static [&'static str],
     /// City, state or province, postal code.
     pub(super) cities: &'static [(&'static str, &'static str, &'static str)],
-    /// What a mobile number starts with, as people type it; seven digits follow. The ranges are
-    /// ones that no operator holds, so that nobody's number comes up.
+    /// What a phone number starts with, as people type it; six digits follow. The ranges are
+    /// well-formed, but kept for machines or not handed out, so that nobody's number comes up.
     pub(super) phone_starts: &'static [&'static str],
     /// Email consent has to be confirmed by a second step.
     pub(super) double_opt_in: bool,
@@ -65,7 +65,7 @@ pub(super) static COUNTRIES: [Country; 4] = [
             ("Groningen", "Groningen", "9711 CD"),
             ("Eindhoven", "Noord-Brabant", "5611 EF"),
         ],
-        phone_starts: &["060", "+31 6 0", "0031 60", "06-0"],
+        phone_starts: &["097000", "+31 97000", "0031 97000", "0970-00"],
         double_opt_in: false,
     },
     Country {
@@ -88,7 +88,7 @@ pub(super) static COUNTRIES: [Country; 4] = [
             ("Liège", "Liège", "4000"),
             ("Antwerpen", "Antwerpen", "2000"),
         ],
-        phone_starts: &["040", "+32 40", "0032 40", "04/0"],
+        phone_starts: &["0450", "+32 450 ", "0032 450", "0450/"],
         double_opt_in: false,
     },
     Country {
@@ -124,7 +124,7 @@ pub(super) static COUNTRIES: [Country; 4] = [
             ("Leipzig", "Sachsen", "04109"),
             ("Freiburg", "Baden-Württemberg", "79098"),
         ],
-        phone_starts: &["01500", "+49 1500 ", "0049 1500", "01500/"],
+        phone_starts: &["015000", "+49 1500 0", "0049 15000", "01500/0"],
         double_opt_in: true,
     },
     Country {
@@ -161,7 +161,7 @@ pub(super) static COUNTRIES: [Country; 4] = [
             ("Boulder", "CO", "80302"),
             ("Portland", "OR", "97035"),
         ],
-        phone_starts: &["555-", "(555) ", "+1 555 ", "555"],
+        phone_starts: &["533-2", "(533) 2", "+1 533 2", "5332"],
         double_opt_in: false,
     },
 ];

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, Write};
 
-use crate::model::{HOUR_MS, MINUTE_MS, SECOND_MS};
+use crate::model::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
 
 use super::json::{Json, instant};
 use super::rng::Rng;
@@ -31,11 +31,14 @@ struct Waiting {
     bytes: Vec<u8>,
 }
 
-/// What can be wrong with a broken line, and how often.
+/// What can be wrong with a broken line, each as often as the others.
 const FAULTS: [&str; 5] = ["cut_off", "wrong_type", "nobody", "no_time", "far_ahead"];
 
 /// A line that is cut off keeps at least this much, which holds its id, with or without wrapper.
 const CUT_BYTES_MIN: usize = 60;
+
+/// How far ahead an absurd time is: 70 years.
+const FAR_AHEAD_MS: i64 = 25_567 * DAY_MS;
 
 /// What stands in place of a time.
 const NO_TIMES: [&str; 3] = ["yesterday", "2026-13-45T99:00:00Z", ""];
@@ -158,7 +161,7 @@ fn broken(time: i64, bytes: &[u8], ecid: &str, rng: &mut Rng) -> (&'static str, 
         match fault {
             "wrong_type" if odd_type => json.flag("timestamp", true),
             "no_time" => json.text("timestamp", NO_TIMES[rng.below(NO_TIMES.len())]),
-            "far_ahead" => json.text("timestamp", "2099-12-31T23:59:59Z"),
+            "far_ahead" => json.text("timestamp", &instant(time + FAR_AHEAD_MS)),
             _ => json.text("timestamp", &instant(time)),
         }
         json.text("eventType", "web.webpagedetails.pageViews");

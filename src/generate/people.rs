@@ -189,7 +189,7 @@ impl Person {
                 rng.between(1, 12),
                 rng.between(1, 28)
             ),
-            phone: format!("{}{number:07}", rng.pick(country.phone_starts)),
+            phone: format!("{}{number:06}", rng.pick(country.phone_starts)),
             account,
             consents: rng.chance(600),
             business: rng.chance(40),
@@ -213,7 +213,7 @@ impl Person {
 
 impl Device {
     fn new(app: bool, rng: &mut Rng) -> Self {
-        let no_cookie = !app && rng.chance(15);
+        let no_cookie = !app && rng.chance(6);
         let digits = |rng: &mut Rng| rng.next_u64() % 10_000_000_000_000_000_000;
         let ecid = if no_cookie {
             NO_ECID.to_owned()
@@ -288,6 +288,9 @@ mod tests {
                 assert!(person.email.ends_with(".example"), "{}", person.email);
                 assert!(person.devices.iter().all(|device| *device < household.devices.len()));
                 assert!(crate::model::Identity::email(&person.email).is_some());
+                let country = household.country.code.parse().ok();
+                let phone = phonenumber::parse(country, &person.phone).expect("a number");
+                assert!(phonenumber::is_valid(&phone), "{}", person.phone);
             }
             let idle = household.people.iter().filter(|person| person.devices.is_empty()).count();
             assert_eq!(idle, 0);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// What a generated file holds. Every number is of lines that were written, unless it says else.
 ///
-/// `lines` = the sum of `kinds` + `duplicates` + the sum of `broken`.
+/// `lines` = [`Self::events`] + `duplicates` + the sum of `broken`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// People, whether the shop knows them or not.
@@ -73,6 +73,12 @@ pub(super) mod mark {
 }
 
 impl Summary {
+    /// Sound records, each counted once.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.kinds.values().sum()
+    }
+
     /// Counts a line of `bytes` bytes, its line break included.
     pub(super) fn count(&mut self, tag: Tag, bytes: usize) {
         self.lines += 1;
