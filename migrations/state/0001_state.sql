@@ -30,6 +30,7 @@ CREATE TABLE messages (
     message    BLOB    NOT NULL,
     partition  INTEGER NOT NULL,
     customer   BLOB    NOT NULL,
+    name       TEXT    NOT NULL,    -- the customer as output names it; empty once erased
     journey    TEXT    NOT NULL,
     version    INTEGER NOT NULL,
     run        BLOB    NOT NULL,
@@ -44,7 +45,7 @@ CREATE TABLE messages (
     window_end INTEGER,
     status     TEXT    NOT NULL,    -- decided, withheld, cancelled
     reason     TEXT,                -- why withheld or cancelled
-    revision   INTEGER NOT NULL,    -- 0 as decided
+    revision   INTEGER NOT NULL,    -- 1 as decided
     outcome    TEXT,                -- the newest outcome
     data       TEXT                 -- what the template sees; NULL once erased
 );

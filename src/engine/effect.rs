@@ -206,8 +206,6 @@ impl TraceKind {
     pub const ALL: &'static [Self] = &[
         Self::Started,
         Self::NotStarted,
-        Self::Sent,
-        Self::Withheld,
         Self::Cancelled,
         Self::Waits,
         Self::Decided,

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use crate::engine::CustomerState;
 use crate::model::{CustomerId, Timestamp};
-use crate::store::{Checkpoint, Error, Lease, Position, Store};
+use crate::store::{Checkpoint, Error, Lease, OutboxRow, Position, Store};
 
 /// What a state in memory is taken to weigh before it was first encoded, in bytes.
 const BYTES_GUESS: usize = 512;
@@ -219,6 +219,14 @@ impl Store for NoStore {
     }
 
     async fn commit(&self, _lease: Lease, _checkpoint: Checkpoint) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn outbox_pending(&self, _limit: u32) -> Result<Vec<OutboxRow>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn outbox_done(&self, _ids: &[u128]) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -260,7 +260,7 @@ impl StoredMessage {
             decision,
             status,
             reason,
-            revision: 0,
+            revision: 1,
             outcome: None,
             erased: false,
         }

@@ -23,6 +23,7 @@ fn at(ms: i64) -> Timestamp {
 fn decision(message: u128, withheld: Option<Reason>) -> MessageChange {
     MessageChange::Decided(Box::new(Decision {
         message: MessageId(message),
+        customer: Text::new("17"),
         journey: Text::new("cart"),
         version: Version(7),
         run: RunId(9),
@@ -81,7 +82,7 @@ fn checkpoint(first: u128, end: u64) -> Checkpoint {
             (of, decision(first, None)),
             (of, decision(first + 1, Some(Reason::Consent))),
             (of, decision(first + 2, None)),
-            (of, MessageChange::Revised(MessageId(first), 1, "{\"a\":2}".into())),
+            (of, MessageChange::Revised(MessageId(first), 2, "{\"a\":2}".into())),
             (of, MessageChange::Cancelled(MessageId(first + 2), Reason::Stopped)),
             (of, MessageChange::Cancelled(MessageId(first + 1), Reason::Stopped)),
             (of, MessageChange::Outcome(MessageId(first), EventName::EmailSent)),
@@ -176,9 +177,9 @@ async fn a_checkpoint_is_kept_whole(store: &(impl Store + Reads)) {
     assert_eq!(
         told,
         [
-            (10, MessageStatus::Decided, None, 1, sent),
-            (11, MessageStatus::Withheld, Some(Reason::Consent), 0, None),
-            (12, MessageStatus::Cancelled, Some(Reason::Stopped), 0, None),
+            (10, MessageStatus::Decided, None, 2, sent),
+            (11, MessageStatus::Withheld, Some(Reason::Consent), 1, None),
+            (12, MessageStatus::Cancelled, Some(Reason::Stopped), 1, None),
         ]
     );
     let MessageChange::Decided(mut first) = decision(10, None) else { unreachable!() };

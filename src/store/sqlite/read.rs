@@ -13,7 +13,7 @@ use super::SqliteLedger;
 macro_rules! select_messages {
     ($rest:literal) => {
         concat!(
-            "SELECT seq, message, partition, customer, journey, version, run, step, occurrence,
+            "SELECT seq, message, partition, customer, name, journey, version, run, step, occurrence,
                  channel, template, class, at, settle_ms, expires, window_end, status, reason,
                  revision, outcome, data FROM messages ",
             $rest
@@ -117,6 +117,7 @@ impl SqliteLedger {
         let data: Option<String> = self.get(row, "data")?;
         let decision = Decision {
             message: MessageId::from_bytes(self.sixteen(self.get(row, "message")?)?),
+            customer: Text::new(self.get::<&str>(row, "name")?),
             journey: Text::new(self.get::<&str>(row, "journey")?),
             version: Version(self.get(row, "version")?),
             run: RunId::from_bytes(self.sixteen(self.get(row, "run")?)?),

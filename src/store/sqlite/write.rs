@@ -36,8 +36,14 @@ pub(super) async fn checkpoint(
     }
     let updates: Vec<_> = changes.updates.iter().collect();
     let found = update(connection, &updates).await.map_err(ledger.failed("changing messages"))?;
+    // An outcome may speak of a message that was never decided here: it comes from outside.
+    let needed: Vec<_> = updates
+        .iter()
+        .copied()
+        .filter(|(_, update)| update.cancelled.is_some() || update.revision.is_some())
+        .collect();
     if found < updates.len() as u64
-        && let Some(message) = find_unknown(connection, ledger, &updates).await?
+        && let Some(message) = find_unknown(connection, ledger, &needed).await?
     {
         return Err(Error::UnknownMessage(message));
     }
@@ -126,10 +132,10 @@ async fn decided(
     rows: &[(CustomerId, Decision)],
 ) -> Result<(), sqlx::Error> {
     let sql = repeated(
-        "INSERT INTO messages (message, partition, customer, journey, version, run, step,
-                 occurrence, channel, template, class, at, settle_ms, expires, window_end, status,
+        "INSERT INTO messages (message, partition, customer, name, journey, version, run,
+                 step, occurrence, channel, template, class, at, settle_ms, expires, window_end, status,
                  reason, revision, data) VALUES {}",
-        "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?)",
+        "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,1,?)",
         rows.len(),
     );
     let mut query = sqlx::query(sql);
@@ -142,6 +148,7 @@ async fn decided(
             .bind(decision.message.to_bytes().to_vec())
             .bind(lease.partition)
             .bind(customer.to_bytes().to_vec())
+            .bind(decision.customer.as_str())
             .bind(decision.journey.as_str())
             .bind(decision.version.0)
             .bind(decision.run.to_bytes().to_vec())
@@ -252,7 +259,7 @@ async fn erase(
     customers: &[CustomerId],
 ) -> Result<(), sqlx::Error> {
     for customer in customers {
-        sqlx::query("UPDATE messages SET data = NULL WHERE customer = ?")
+        sqlx::query("UPDATE messages SET data = NULL, name = '' WHERE customer = ?")
             .bind(customer.to_bytes().to_vec())
             .execute(&mut *connection)
             .await?;
