@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use codes::Code;
-pub use suggest::{did_you_mean, nearest};
+pub use suggest::{did_you_mean, did_you_mean_within, nearest};
 
 /// A file as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

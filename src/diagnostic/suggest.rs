@@ -6,8 +6,15 @@
 /// (a letter added, left out, changed, or two neighbours swapped). Among equals the first wins.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_within(word, (word.chars().count() / 3).clamp(1, 3), candidates)
+}
+
+fn nearest_within<'a>(
+    word: &str,
+    allowed: usize,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let word: Vec<char> = word.chars().take(WORD_CHARS_MAX).flat_map(char::to_lowercase).collect();
-    let allowed = (word.len() / 3).clamp(1, 3);
     candidates
         .into_iter()
         .map(|candidate| (distance(&word, candidate), candidate))
@@ -23,6 +30,17 @@ pub fn did_you_mean<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
     nearest(word, candidates).map(|candidate| format!("did you mean `{candidate}`?"))
+}
+
+/// As [`did_you_mean`], with the number of typing mistakes that is near enough.
+#[must_use]
+pub fn did_you_mean_within<'a>(
+    word: &str,
+    mistakes: usize,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    nearest_within(word, mistakes, candidates)
+        .map(|candidate| format!("did you mean `{candidate}`?"))
 }
 
 /// Longer words are compared by their beginning, so that a hostile file can't make this slow.

@@ -13,9 +13,10 @@ use super::{Plan, Start};
 pub(super) fn across_files(files: &[Loaded], report: &mut Report) {
     let mut declared: BTreeMap<&str, &Loaded> = BTreeMap::new();
     for file in files {
-        let name = &file.syntax.journey;
+        let Some(name) = &file.syntax.journey.0 else { continue };
         if let Some(first) = declared.get(name.value.0.as_str()) {
-            let (line, _) = first.file.line_column(first.syntax.journey.span.start);
+            let first_span = first.syntax.journey.0.as_ref().map_or(0, |name| name.span.start);
+            let (line, _) = first.file.line_column(first_span);
             report.push(
                 Diagnostic::error(
                     Code::DuplicateJourney,
@@ -32,8 +33,8 @@ pub(super) fn across_files(files: &[Loaded], report: &mut Report) {
     for file in files {
         let Some(others) = &file.syntax.gives_way_to else { continue };
         for other in others.clone().into_vec() {
-            let own_name = &file.syntax.journey.value.0;
-            if other.value.0 == *own_name {
+            let own_name = file.syntax.journey.0.as_ref().map(|name| &name.value.0);
+            if own_name == Some(&other.value.0) {
                 report.push(Diagnostic::error(
                     Code::UnknownJourney,
                     &file.file,

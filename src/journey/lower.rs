@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, Report, SourceFile};
-use crate::model::{Delay, HOUR_MS};
+use crate::model::{Delay, EventName, HOUR_MS};
 use crate::yaml::{ScalarOr, Spanned};
 
 use super::check;
@@ -37,11 +37,14 @@ pub(super) fn lower(
 ) -> Option<Plan> {
     let syntax = &loaded.syntax;
     let mut lower = Lower::new(loaded, templates, report);
-    if syntax.format.value != 1 {
-        let message = format!("format {} is not known to this version", syntax.format.value);
-        lower.fail_help::<()>(Code::BadValue, &syntax.format.span, message, "write `format: 1`");
+    if let Some(format) = &syntax.format.0
+        && format.value != 1
+    {
+        let message = format!("format {} is not known to this version", format.value);
+        lower.fail_help::<()>(Code::BadValue, &format.span, message, "write `format: 1`");
     }
-    let start = lower.start(&syntax.starts_when);
+    let starts_when = syntax.starts_when.0.as_ref();
+    let start = starts_when.and_then(|starts_when| lower.start(starts_when));
     let run_scope = lower.run_scope;
     let only_while = lower.condition(syntax.only_while.as_ref(), run_scope);
     let stops = syntax.stops_when.clone().map(crate::yaml::OneOrMany::into_vec).unwrap_or_default();
@@ -50,10 +53,10 @@ pub(super) fn lower(
     let again = lower.again(syntax.again.as_ref(), &one_run_per);
     let send_only = syntax.send_only.as_ref().and_then(|window| lower.send_window(window));
     let class = syntax.class.unwrap_or(Class::Marketing);
-    let nodes = lower_steps::lower(&mut lower, &syntax.steps, class);
+    let nodes = lower_steps::lower(&mut lower, syntax.steps.0.as_ref(), class);
     let goal = syntax.goal.as_ref().map(|goal| lower.goal(goal));
     let mut plan = Plan {
-        name: syntax.journey.value.0.clone(),
+        name: syntax.journey.0.as_ref()?.value.0.clone(),
         description: syntax.description.clone(),
         version: Version(0),
         status: syntax.status.unwrap_or(Status::Live),
@@ -83,7 +86,7 @@ pub(super) fn lower(
     };
     if loaded.is_sound {
         let keeps = syntax.keeps_after_order.unwrap_or(false);
-        let span = syntax.starts_when.span.clone();
+        let span = starts_when?.span.clone();
         check::order_stop(&plan, keeps, &loaded.file, span, lower.report);
     }
     plan.version = version::of(&plan);
@@ -105,8 +108,16 @@ impl<'a> Lower<'a> {
         templates: Option<&'a BTreeSet<String>>,
         report: &'a mut Report,
     ) -> Self {
-        let by_event = loaded.syntax.starts_when.value.event.is_some();
-        let run_scope = Scope { event: by_event, now: !by_event };
+        // A start that can't be read, which is reported, leaves open what may be read.
+        let run_scope = match &loaded.syntax.starts_when.0 {
+            Some(starts) => {
+                let when = &starts.value;
+                let by_time = when.schedule.is_some() || when.absent.is_some();
+                let by_event = when.event.is_some() || !by_time;
+                Scope { event: by_event, now: by_time }
+            }
+            None => Scope::ALL,
+        };
         Self { loaded, templates, report, run_scope }
     }
 
@@ -147,13 +158,14 @@ impl<'a> Lower<'a> {
     /// A condition of a rule over an event: the event is there, whatever started the run.
     pub(super) fn rule(
         &mut self,
-        event: &Spanned<crate::model::EventName>,
+        event: Option<&Spanned<EventName>>,
         matching: Option<Matching>,
         condition: Option<&Condition>,
     ) -> EventRule {
         let scope = Scope { event: true, now: self.run_scope.now };
         EventRule {
-            event: event.value.clone(),
+            // A missing event is reported; no plan comes of it.
+            event: event.map_or(EventName::PageViewed, |event| event.value.clone()),
             matching: matching.unwrap_or(Matching::Any),
             condition: self.condition(condition, scope),
         }
@@ -170,9 +182,11 @@ impl<'a> Lower<'a> {
 
     fn start(&mut self, starts: &Spanned<StartsWhen>) -> Option<Start> {
         let when = &starts.value;
+        let condition = self.condition(when.condition.as_ref(), self.run_scope);
         let given = [when.event.is_some(), when.schedule.is_some(), when.absent.is_some()];
         match given.into_iter().filter(|given| *given).count() {
             1 => (),
+            0 if !self.loaded.is_sound => return None,
             0 => {
                 let help = "write `event:`, `schedule:` or `absent:`";
                 let message = "`starts_when` does not say what starts a run";
@@ -195,8 +209,6 @@ impl<'a> Lower<'a> {
         if let (None, Some(delay)) = (&when.absent, &when.delay) {
             self.fail::<()>(Code::Conflict, &delay.span, "`for` belongs to `absent`");
         }
-        let scope = self.run_scope;
-        let condition = self.condition(when.condition.as_ref(), scope);
         if let Some(event) = &when.event {
             return Some(Start::Event { event: event.value.clone(), condition });
         }
@@ -236,11 +248,11 @@ impl<'a> Lower<'a> {
     }
 
     fn event_rule(&mut self, rule: &EventRuleSyntax) -> EventRule {
-        self.rule(&rule.event, rule.matching, rule.condition.as_ref())
+        self.rule(Some(&rule.event), rule.matching, rule.condition.as_ref())
     }
 
     fn goal(&mut self, goal: &GoalSyntax) -> Goal {
-        let rule = self.rule(&goal.event, goal.matching, goal.condition.as_ref());
+        let rule = self.rule(Some(&goal.event), goal.matching, goal.condition.as_ref());
         let within =
             goal.within.as_ref().map_or(GOAL_WITHIN_DEFAULT, |within| self.positive(within));
         Goal { rule, within }
@@ -275,6 +287,7 @@ impl<'a> Lower<'a> {
             None => AgainPer::Key,
             Some(per) if per.value.0 == RunPer::Customer => AgainPer::Customer,
             Some(per) if per.value.0 == *one_run_per => AgainPer::Key,
+            Some(_) if !self.loaded.is_sound => AgainPer::Key,
             Some(per) => {
                 let message = "runs are not counted by this";
                 let help = "write `per: customer`, or what `one_run_per` says";
@@ -307,6 +320,7 @@ impl<'a> Lower<'a> {
         let (from, to) = match (&fields.from, &fields.to) {
             (Some(from), Some(to)) => (from.value.0, to.value.0),
             (None, None) => (0, 0),
+            _ if !self.loaded.is_sound => (0, 0),
             (Some(one), None) | (None, Some(one)) => {
                 let message = "a window needs both `from` and `to`, or neither";
                 return self.fail(Code::MissingField, &one.span, message);

@@ -23,9 +23,10 @@ pub const STEPS_MAX: usize = 200;
 /// The nodes of a journey: the steps in the order of the file, then the end.
 pub(super) fn lower(
     lower: &mut Lower<'_>,
-    steps: &Spanned<Vec<StepSyntax>>,
+    steps: Option<&Spanned<Vec<StepSyntax>>>,
     class: Class,
 ) -> Vec<Node> {
+    let Some(steps) = steps else { return Vec::new() };
     if steps.value.is_empty() && lower.loaded.is_sound {
         lower.fail::<()>(Code::MissingField, &steps.span, "a journey needs at least one step");
     }
@@ -162,8 +163,12 @@ impl Build<'_, '_> {
 
     fn wait_for(&mut self, wait: &WaitForSyntax) -> Step {
         Step::WaitFor {
-            rule: self.lower.rule(&wait.event, wait.matching, wait.condition.as_ref()),
-            at_most: self.lower.positive(&wait.at_most),
+            rule: self.lower.rule(wait.event.0.as_ref(), wait.matching, wait.condition.as_ref()),
+            at_most: wait
+                .at_most
+                .0
+                .as_ref()
+                .map_or(Delay::default(), |at_most| self.lower.positive(at_most)),
             then: 0,
             otherwise: 0,
         }

@@ -90,7 +90,7 @@ impl Read for StepSyntax {
                 let mut branch = |name| find(name).and_then(|node| Read::read(node, reader));
                 let (then, otherwise) = (branch("then"), branch("else"));
                 if find("then").is_none() && find("else").is_none() {
-                    reader.missing::<()>(node, "an `if` step", "then");
+                    reader.missing::<()>(node, "an `if` step", "then", &known);
                 }
                 let condition = Read::read(value, reader);
                 StepKind::If(condition, then.unwrap_or_default(), otherwise.unwrap_or_default())

@@ -16,9 +16,9 @@ record! {
     /// A journey: who enters it, what happens to them, and what ends it.
     pub(super) struct JourneyFile("a journey") {
         /// Version of this format: 1.
-        format "format": required Spanned<u32>,
+        format "format": needed Spanned<u32>,
         /// Name of the journey, unique among all files: lower-case letters, digits and hyphens.
-        journey "journey": required Spanned<Name>,
+        journey "journey": needed Spanned<Name>,
         /// What the journey is for.
         description "description": optional String,
         /// `live` (the default), or `draft`: checked, tested and replayed, never applied.
@@ -31,7 +31,7 @@ record! {
         /// of the start event such as `event.coupon`.
         one_run_per "one_run_per": optional Spanned<PerWhat>,
         /// What starts a run.
-        starts_when "starts_when": required Spanned<StartsWhen>,
+        starts_when "starts_when": needed Spanned<StartsWhen>,
         /// A condition needed to start, read again before every message.
         only_while "only_while": optional Condition,
         /// What ends a run at any time.
@@ -55,7 +55,7 @@ record! {
         /// Says that this journey is meant to go on after an order.
         keeps_after_order "keeps_after_order": optional bool,
         /// What happens, from top to bottom.
-        steps "steps": required Spanned<Vec<StepSyntax>>,
+        steps "steps": needed Spanned<Vec<StepSyntax>>,
         /// What counts as success.
         goal "goal": optional GoalSyntax,
     }
@@ -173,13 +173,13 @@ record! {
     /// Waits for an event.
     pub(super) struct WaitForSyntax("`wait_for`") {
         /// The event.
-        event "event": required Spanned<EventName>,
+        event "event": needed Spanned<EventName>,
         /// Which of them: `same_items`, `same_cart` or `same_order`; without it any.
         matching "match": optional Matching,
         /// A further condition.
         condition "if": optional Condition,
         /// But no longer than this.
-        at_most "at_most": required Spanned<Delay>,
+        at_most "at_most": needed Spanned<Delay>,
         /// What happens when it came.
         then "then": optional Vec<StepSyntax>,
         /// What happens when it did not.

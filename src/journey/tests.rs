@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::diagnostic::Report;
 use crate::model::{Delay, EventName, HOUR_MS};
+use crate::yaml::{Kind, Node};
 
 /// The journey of the reference, with everything in it.
-pub(super) const ABANDONED_CART: &str = r#"format: 1
+const ABANDONED_CART: &str = r#"format: 1
 journey: abandoned-cart
 description: Remind shoppers of the cart they left.
 status: live
@@ -125,5 +127,88 @@ fn only_the_structure_makes_the_version() {
         let changed = ABANDONED_CART.replacen(from, to, 1);
         assert_ne!(changed, ABANDONED_CART, "{from}");
         assert_eq!(version(&changed) == original, same, "{from} -> {to}");
+    }
+}
+
+/// Writes a tree as YAML again, with layout, quotes, order of keys and comments by chance.
+struct Writer<'a> {
+    chance: std::slice::Iter<'a, u8>,
+}
+
+impl Writer<'_> {
+    fn pick(&mut self, of: u8) -> u8 {
+        self.chance.next().map_or(0, |byte| byte % of)
+    }
+
+    fn scalar(&mut self, text: &str, plain: bool) -> String {
+        let simple = |c: char| c.is_ascii_alphanumeric() || "-_/.% ".contains(c);
+        let may_be_plain = plain && text.chars().all(simple);
+        match self.pick(3) {
+            0 if may_be_plain => text.to_owned(),
+            1 => format!("'{}'", text.replace('\'', "''")),
+            _ => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+        }
+    }
+
+    fn flow(&mut self, node: &Node) -> String {
+        match &node.kind {
+            Kind::Scalar { text, plain } => self.scalar(text, *plain),
+            Kind::List(nodes) => {
+                let parts: Vec<String> = nodes.iter().map(|node| self.flow(node)).collect();
+                format!("[ {} ]", parts.join(", "))
+            }
+            Kind::Map(entries) => {
+                let parts: Vec<String> = entries
+                    .iter()
+                    .map(|(key, node)| format!("{}: {}", key.text, self.flow(node)))
+                    .collect();
+                format!("{{{}}}", parts.join(",  "))
+            }
+        }
+    }
+
+    fn block(&mut self, node: &Node, indent: usize) -> String {
+        if matches!(node.kind, Kind::Scalar { .. }) || indent > 0 && self.pick(3) == 0 {
+            return format!(" {}\n", self.flow(node));
+        }
+        let margin = " ".repeat(indent);
+        let mut out = String::from(if indent == 0 { "" } else { "\n" });
+        let mut line = |writer: &mut Self, lead: &str, node: &Node| {
+            if writer.pick(4) == 0 {
+                out.push_str("# a comment\n\n");
+            }
+            out.push_str(&format!("{margin}{lead}{}", writer.block(node, indent + 3)));
+        };
+        match &node.kind {
+            Kind::Scalar { .. } => (),
+            Kind::List(nodes) => nodes.iter().for_each(|node| line(self, "-", node)),
+            Kind::Map(entries) => {
+                let mut entries: Vec<_> = entries.iter().collect();
+                let by = usize::from(self.pick(7)) % entries.len().max(1);
+                entries.rotate_left(by);
+                for (key, node) in entries {
+                    line(self, &format!("{}:", key.text), node);
+                }
+            }
+        }
+        out
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn layout_does_not_change_the_version(
+        chance in proptest::collection::vec(proptest::prelude::any::<u8>(), 300),
+    ) {
+        let file = std::sync::Arc::new(SourceFile::new("journeys/j.yaml", ABANDONED_CART));
+        let root = crate::yaml::parse(&file, &mut Report::default()).expect("a tree");
+        let rewritten = Writer { chance: chance.iter() }.block(&root, 0);
+        let original = compiled(&[ABANDONED_CART, CHECKOUT])[0].version;
+        proptest::prop_assert_eq!(
+            compiled(&[&rewritten, CHECKOUT])[0].version,
+            original,
+            "{}",
+            rewritten
+        );
     }
 }

@@ -16,7 +16,7 @@ mod scalar;
 mod schema;
 mod tree;
 
-pub use read::{OneOrMany, Read, Reader, ScalarOr, Spanned, words};
+pub use read::{Needed, OneOrMany, Read, Reader, ScalarOr, Spanned, words};
 pub(crate) use record::record;
 pub(crate) use scalar::text_schema;
 pub use scalar::{looks_like_number, parsed, trap};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::diagnostic::{Code, Diagnostic, Report, SourceFile, did_you_mean};
+use crate::diagnostic::{Code, Diagnostic, Report, SourceFile, did_you_mean, nearest};
 
 use super::tree::{Kind, Node};
 
@@ -33,6 +33,10 @@ pub struct Spanned<T> {
     /// Its place.
     pub span: Range<usize>,
 }
+
+/// A field that must be given; `None` if it is missing or can't be read, which is then reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needed<T>(pub Option<T>);
 
 /// A value, or a list of them.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
@@ -96,7 +100,7 @@ impl Reader<'_> {
         known: &[&str],
     ) -> Option<Vec<(&'n str, &'n Node)>> {
         let Kind::Map(entries) = &node.kind else {
-            return self.wrong_shape(node, &format!("a mapping with {}", listed(known)));
+            return self.wrong_shape(node, &format!("a mapping for {of}"));
         };
         let mut found = Vec::new();
         for (key, value) in entries {
@@ -115,8 +119,17 @@ impl Reader<'_> {
         Some(found)
     }
 
-    /// Reports that a field is missing.
-    pub fn missing<T>(&mut self, node: &Node, of: &str, field: &str) -> Option<T> {
+    /// Reports that a field is missing, unless it is there under a misspelt name, which has been
+    /// reported.
+    pub fn missing<T>(&mut self, node: &Node, of: &str, field: &str, known: &[&str]) -> Option<T> {
+        if let Kind::Map(entries) = &node.kind {
+            let misspelt = |name: &str| {
+                !known.contains(&name) && nearest(name, known.iter().copied()) == Some(field)
+            };
+            if entries.iter().any(|(key, _)| misspelt(&key.text)) {
+                return None;
+            }
+        }
         self.fail(Code::MissingField, node.span.clone(), format!("{of} needs `{field}`"))
     }
 }
@@ -194,6 +207,24 @@ impl<T: Read> Read for BTreeMap<String, T> {
         let read =
             |(key, value): &(super::Key, Node)| Some((key.text.clone(), T::read(value, reader)?));
         Some(entries.iter().filter_map(read).collect())
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Needed<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 

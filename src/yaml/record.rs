@@ -14,6 +14,8 @@
 /// }
 /// ```
 ///
+/// A `required` field that can't be read leaves nothing of the mapping; of a `needed` one, whose
+/// absence is reported as well, the rest of the mapping can still be checked.
 /// A required field that is missing and a key that is not declared are reported. An optional field
 /// that can't be read counts as absent, so that what comes after can still be checked: whoever
 /// uses the result asks the report for errors first.
@@ -43,28 +45,36 @@ macro_rules! record {
                 node: &$crate::yaml::Node,
                 reader: &mut $crate::yaml::Reader<'_>,
             ) -> Option<Self> {
-                let entries = reader.entries(node, $of, &[$($key),*])?;
+                const KNOWN: &[&str] = &[$($key),*];
+                let entries = reader.entries(node, $of, KNOWN)?;
                 $(
                     let $field = entries
                         .iter()
                         .find(|(key, _)| *key == $key)
                         .map(|(_, value)| <$ty as $crate::yaml::Read>::read(value, reader));
                     let $field =
-                        $crate::yaml::record!(@value $need $field, reader, node, $of, $key);
+                        $crate::yaml::record!(@value $need $field, reader, node, $of, $key, KNOWN);
                 )*
                 Some(Self { $($field: $field?,)* })
             }
         }
     };
     (@type required $ty:ty) => { $ty };
+    (@type needed $ty:ty) => { $crate::yaml::Needed<$ty> };
     (@type optional $ty:ty) => { Option<$ty> };
-    (@value required $field:ident, $reader:ident, $node:ident, $of:literal, $key:literal) => {
+    (@value required $field:ident, $reader:ident, $node:ident, $of:literal, $key:literal, $known:expr) => {
         match $field {
             Some(read) => read,
-            None => $reader.missing($node, $of, $key),
+            None => $reader.missing($node, $of, $key, $known),
         }
     };
-    (@value optional $field:ident, $reader:ident, $node:ident, $of:literal, $key:literal) => {
+    (@value needed $field:ident, $reader:ident, $node:ident, $of:literal, $key:literal, $known:expr) => {
+        match $field {
+            Some(read) => Some($crate::yaml::Needed(read)),
+            None => Some($crate::yaml::Needed($reader.missing($node, $of, $key, $known))),
+        }
+    };
+    (@value optional $field:ident, $reader:ident, $node:ident, $of:literal, $key:literal, $known:expr) => {
         Some($field.flatten())
     };
 }

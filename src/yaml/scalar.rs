@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::diagnostic::{Code, did_you_mean};
+use crate::diagnostic::{Code, did_you_mean, did_you_mean_within};
 use crate::model::{Currency, Delay, DelayError, EventName, Money, Text, Zone};
 
 use super::read::{Read, Reader};
@@ -77,7 +77,7 @@ impl Reader<'_> {
             return self.fail_help(
                 Code::YamlTrap,
                 node.span.clone(),
-                format!("`{text}` means {meaning} to YAML tools"),
+                format!("`{text}` means {meaning} to some YAML tools"),
                 format!("write it in quotes: \"{text}\""),
             );
         }
@@ -202,8 +202,8 @@ impl Read for Delay {
 }
 
 const UNITS: &[&str] = &[
-    "s", "second", "seconds", "m", "min", "minute", "minutes", "h", "hour", "hours", "d", "day",
-    "days", "w", "week", "weeks",
+    "days", "hours", "minutes", "weeks", "seconds", "day", "hour", "minute", "week", "second",
+    "min", "s", "m", "h", "d", "w",
 ];
 
 impl Read for Zone {
@@ -252,6 +252,9 @@ impl Read for Currency {
 /// The longest name of an event, in bytes.
 const EVENT_NAME_BYTES_MAX: usize = 128;
 
+/// A name with so few mistakes is taken for a misspelt one, not for an event of the shop's own.
+const EVENT_MISTAKES_MAX: usize = 2;
+
 impl Read for EventName {
     /// A known event, or one of the shop's own; a name that is nearly a known one is an error.
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
@@ -261,7 +264,7 @@ impl Read for EventName {
             return Some(name);
         }
         let known = || Self::KNOWN.iter().map(|(_, name, _)| *name);
-        if let Some(help) = did_you_mean(text, known()) {
+        if let Some(help) = did_you_mean_within(text, EVENT_MISTAKES_MAX, known()) {
             return reader.fail_help(
                 Code::UnknownEvent,
                 node.span.clone(),

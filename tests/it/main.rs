@@ -1,6 +1,8 @@
 //! The integration tests: one binary, one module for each subject.
 
+mod diagnostics;
 mod generate;
+mod generated;
 mod layers;
 mod log;
 mod store;

@@ -36,14 +36,8 @@ pub(super) async fn checkpoint(
     }
     let updates: Vec<_> = changes.updates.iter().collect();
     let found = update(connection, &updates).await.map_err(ledger.failed("changing messages"))?;
-    // An outcome may speak of a message that was never decided here: it comes from outside.
-    let needed: Vec<_> = updates
-        .iter()
-        .copied()
-        .filter(|(_, update)| update.cancelled.is_some() || update.revision.is_some())
-        .collect();
     if found < updates.len() as u64
-        && let Some(message) = find_unknown(connection, ledger, &needed).await?
+        && let Some(message) = find_unknown(connection, ledger, &updates).await?
     {
         return Err(Error::UnknownMessage(message));
     }

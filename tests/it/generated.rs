@@ -1,0 +1,106 @@
+//! Files that are made from the code: they are up to date, and the examples in them compile.
+//!
+//! `UPDATE=1 cargo test` writes them anew.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use waypost::diagnostic::{Code, SourceFile};
+use waypost::journey::{self, FUNCTIONS, Type, Var};
+use waypost::model::EventName;
+
+#[test]
+fn journey_schema() {
+    up_to_date("docs/schema/journey.schema.json", &journey::schema());
+}
+
+#[test]
+fn journey_reference() {
+    let variables = Var::ALL
+        .iter()
+        .map(|(_, path, ty, meaning)| format!("| `{path}` | {} | {meaning} |", type_name(*ty)));
+    let functions =
+        FUNCTIONS.iter().map(|(_, usage, meaning)| format!("| `{usage}` | {meaning} |"));
+    let events =
+        EventName::KNOWN.iter().map(|(_, name, meaning)| format!("| `{name}` | {meaning} |"));
+    let codes = Code::ALL.iter().map(|code| format!("| {} | {} |", code.as_str(), code.meaning()));
+    let mut text = read("docs/journeys.md");
+    for (section, head, lines) in [
+        ("variables", "| variable | type | meaning |\n|---|---|---|\n", variables.collect()),
+        ("functions", "| function | gives |\n|---|---|\n", functions.collect()),
+        ("events", "| event | meaning |\n|---|---|\n", events.collect()),
+        ("codes", "| code | meaning |\n|---|---|\n", codes.collect::<Vec<_>>()),
+    ] {
+        text = with_section(&text, section, &format!("{head}{}\n", lines.join("\n")));
+    }
+    up_to_date("docs/journeys.md", &text);
+}
+
+/// Examples are whole journeys, or parts of one that are put into a small journey.
+#[test]
+fn examples_in_the_reference_compile() {
+    let text = read("docs/journeys.md");
+    let examples: Vec<&str> =
+        text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() > 5);
+    for example in examples {
+        let mut whole = String::from(example);
+        for (field, line) in [
+            ("format:", "format: 1"),
+            ("journey:", "journey: example"),
+            ("starts_when:", "starts_when: { event: order.shipped }"),
+            ("steps:", "steps: [ { email: example } ]"),
+        ] {
+            if !example.lines().any(|line| line.starts_with(field)) {
+                whole.push_str(line);
+                whole.push('\n');
+            }
+        }
+        let other = "format: 1\njourney: abandoned-checkout\nsteps: [ { email: example } ]\n\
+                     starts_when: { event: order.shipped }\n";
+        let files = [
+            SourceFile::new("docs/journeys.md", whole),
+            SourceFile::new("journeys/abandoned-checkout.yaml", other),
+        ];
+        let (plans, report) = journey::compile(&files, None::<&BTreeSet<String>>);
+        assert!(report.is_empty(), "{}", report.render(false));
+        assert_eq!(plans.len(), 2);
+    }
+}
+
+fn type_name(ty: Type) -> &'static str {
+    match ty {
+        Type::Bool => "true or false",
+        Type::Int => "number",
+        Type::Text => "text",
+        Type::Money => "money",
+        Type::Time => "time",
+        Type::Duration => "duration",
+        Type::Items => "items",
+        Type::Texts => "texts",
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap_or_default()
+}
+
+/// The text with what stands between the marks of a section replaced.
+fn with_section(text: &str, section: &str, content: &str) -> String {
+    let (open, close) = (format!("<!-- {section} -->\n"), format!("<!-- /{section} -->"));
+    let (before, rest) = text.split_once(&open).expect("the section begins");
+    let (_, after) = rest.split_once(&close).expect("the section ends");
+    format!("{before}{open}{content}{close}{after}")
+}
+
+fn up_to_date(name: &str, expected: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path(name), expected).expect("the file is written");
+        return;
+    }
+    assert_eq!(read(name), expected, "{name} is stale: run the tests with UPDATE=1");
+}
