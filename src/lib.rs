@@ -40,8 +40,14 @@ pub mod store;
 // A lane: orders the records of one partition and applies them.
 pub mod lane;
 
+// Releases: everything an author or operator can change, as one content hash.
+pub mod release;
+
 // Replay: files through the same engine under a virtual clock.
 pub mod replay;
+
+// The embedded worker: events in, the log and its lanes, decided messages out.
+pub mod worker;
 
 // A made-up shop's traffic, seeded, to try journeys on.
 pub mod generate;

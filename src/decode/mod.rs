@@ -12,6 +12,7 @@
 //! `docs/events.md` describes each form for the people who send them.
 
 mod cloudevents;
+mod decoder;
 mod fields;
 mod loose;
 mod mapping;
@@ -19,6 +20,7 @@ mod read;
 mod xdm;
 
 pub use cloudevents::{CloudEvents, cloudevents_schema};
+pub use decoder::{BeginError, Decoder};
 pub use mapping::{Mapping, MappingError, Reads};
 pub use read::{CsvForm, Entry, Form, ReadError, Reader};
 pub use xdm::{EVENT_TYPES, Xdm};

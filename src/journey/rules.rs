@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Currency, Delay, EventName, MessageChannel, Text, Zone};
 
 /// Everything that journeys share.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rules {
     /// Limits over all journeys.
     pub caps: Vec<Cap>,
@@ -22,7 +24,7 @@ pub struct Rules {
 }
 
 /// At most so many marketing messages in a sliding window.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cap {
     /// For one channel, or for all together.
     pub channel: Option<MessageChannel>,
@@ -37,7 +39,7 @@ pub struct Cap {
 }
 
 /// What happens to a message that finds no room under a cap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum OnCap {
     /// It is withheld; the run goes on.
     #[default]
@@ -47,7 +49,7 @@ pub enum OnCap {
 }
 
 /// What counts as consent for a channel in a country.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsentRule {
     /// The channel.
     pub channel: MessageChannel,
@@ -58,7 +60,7 @@ pub struct ConsentRule {
 }
 
 /// What counts as consent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ConsentMode {
     /// The customer said yes.
     #[default]
@@ -70,7 +72,7 @@ pub enum ConsentMode {
 }
 
 /// One shop: a website or store view.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shop {
     /// Its name, as customers know it.
     pub name: Option<Text>,
@@ -95,7 +97,7 @@ pub struct Shop {
 }
 
 /// What is known of one source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRule {
     /// How long after it happened an event of this source may come.
     pub settle: Delay,

@@ -324,6 +324,14 @@ impl Serialize for Zone {
     }
 }
 
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::named(&name)
+            .ok_or_else(|| serde::de::Error::custom(format!("there is no time zone `{name}`")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

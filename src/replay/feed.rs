@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::decode::{Decode, Entry, Form, Raw, ReadError, Reader};
+use crate::decode::{BeginError, Decode, Decoder, Entry, Raw, ReadError, Reader};
 use crate::model::{DAY_MS, Event, Tie, Timestamp};
 
 /// A row so far ahead of its surroundings is a dead letter, in milliseconds.
@@ -19,10 +19,8 @@ const AHEAD_MS: i64 = DAY_MS;
 pub struct Input {
     /// The file; `-` is standard input.
     pub path: PathBuf,
-    /// How its records are written.
-    pub form: Form,
-    /// How a record becomes events.
-    pub decode: Arc<dyn Decode>,
+    /// How its records become events.
+    pub decoder: Decoder,
     /// Its events are known only so long after they happened, in milliseconds.
     pub arrival_delay_ms: i64,
     /// Loaded history: builds state, starts nothing.
@@ -73,7 +71,7 @@ enum Row {
 }
 
 impl Feed {
-    pub(super) fn open(inputs: &[Input], grace_ms: i64) -> Result<Self, ReadError> {
+    pub(super) fn open(inputs: &[Input], grace_ms: i64) -> Result<Self, BeginError> {
         let files = inputs
             .iter()
             .enumerate()
@@ -108,18 +106,17 @@ impl Feed {
 }
 
 impl File {
-    fn open(input: &Input, number: u16) -> Result<Self, ReadError> {
+    fn open(input: &Input, number: u16) -> Result<Self, BeginError> {
         let stdin = input.path.as_os_str() == "-";
-        let reader = if stdin {
-            Reader::stdin(input.form)?
-        } else {
-            Reader::open(&input.path, input.form)?
-        };
+        let form = input.decoder.form();
+        let mut reader =
+            if stdin { Reader::stdin(form)? } else { Reader::open(&input.path, form)? };
+        let decode = input.decoder.begin(&mut reader)?;
         let name = if stdin { "stdin".to_owned() } else { input.path.display().to_string() };
         Ok(Self {
             name,
             reader,
-            decode: Arc::clone(&input.decode),
+            decode,
             number,
             delay_ms: input.arrival_delay_ms,
             history: input.history,

@@ -10,9 +10,9 @@ mod summary;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use crate::decode::ReadError;
+use crate::decode::{BeginError, ReadError};
 use crate::engine::{Decision, Delivery, Effect, Options as EngineOptions, Trace};
-use crate::identity::Identify;
+use crate::identity::{Identify, Rejected};
 use crate::journey::Catalog;
 use crate::lane::{Lane, Merges, NoStore, Timeline};
 use crate::model::{CustomerId, MessageChannel, Timestamp};
@@ -48,7 +48,10 @@ pub struct Options {
 /// Why a replay could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file can't be read.
+    /// A file can't be begun.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// A file can't be read to its end.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The lane failed.
@@ -85,7 +88,11 @@ pub trait Watch {
 ///
 /// # Errors
 /// [`Error`] if a file can't be read or the output can't be written.
-pub fn replay(catalog: Catalog, options: &Options, watch: &mut dyn Watch) -> Result<Summary, Error> {
+pub fn replay(
+    catalog: Catalog,
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<Summary, Error> {
     let mut feed = Feed::open(&options.inputs, options.grace_ms)?;
     let (send, receive) = sync_channel::<Result<Vec<Fed>, ReadError>>(BATCHES);
     thread::scope(|scope| {
@@ -111,16 +118,13 @@ fn run(
     receive: &Receiver<Result<Vec<Fed>, ReadError>>,
     watch: &mut dyn Watch,
 ) -> Result<Summary, Error> {
-    let settle_ms =
-        catalog.plans().iter().map(|active| active.settle_ms).max().unwrap_or_default();
-    let engine = EngineOptions {
-        delivery: Delivery::Assumed,
-        assume_reachable: options.assume_reachable,
-    };
+    let settle_ms = catalog.plans().iter().map(|active| active.settle_ms).max().unwrap_or_default();
+    let engine =
+        EngineOptions { delivery: Delivery::Assumed, assume_reachable: options.assume_reachable };
     let timeline = Timeline::fixed(catalog, engine);
     let mut world = World {
         lane: ready(Lane::take(NoStore, 0, 1, timeline, Merges::Inline))?,
-        identify: Identify::new(options.key, 1),
+        identify: Identify::in_memory(options.key),
         offset: 0,
         unflushed: 0,
         settle_ms,
@@ -129,6 +133,7 @@ fn run(
         held: Held::default(),
         summary: Summary::default(),
         records: Vec::new(),
+        names: options.inputs.iter().map(|input| input.path.display().to_string()).collect(),
     };
     let mut rows = 0;
     for batch in receive {
@@ -157,6 +162,8 @@ struct World {
     held: Held,
     summary: Summary,
     records: Vec<crate::log::Record>,
+    /// The files, by the number of their source.
+    names: Vec<String>,
 }
 
 impl World {
@@ -176,14 +183,15 @@ impl World {
         if self.until.is_none_or(|until| event.time <= until) {
             self.greatest = self.greatest.max(Some(event.time));
         }
-        let position = event.id.clone();
-        if let Err(dropped) = self.identify.identify(*event, &mut self.records) {
-            match dropped {
-                crate::identity::Dropped::Erased => self.summary.dropped += 1,
-                other => self.summary.dead_letter(DeadLetter {
-                    position: position.to_string(),
-                    reason: other.to_string(),
-                }),
+        let tie = event.tie;
+        match self.identify.identify(*event, &mut self.records) {
+            Ok(_) => {}
+            Err(Rejected::Erased) => self.summary.dropped += 1,
+            Err(rejected) => {
+                let reason = rejected.to_string();
+                let name = self.names.get(usize::from(tie.source)).map_or("?", String::as_str);
+                let position = format!("{name}:{}", tie.offset);
+                self.summary.dead_letter(DeadLetter { position, reason });
             }
         }
         for record in self.records.drain(..) {

@@ -8,7 +8,7 @@ use crate::model::Text;
 use super::DeadLetter;
 
 /// The most dead letters kept whole; the others are counted.
-pub const DEAD_LETTERS_KEPT: usize = 1_000;
+const DEAD_LETTERS_KEPT: usize = 1_000;
 
 /// What a replay came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

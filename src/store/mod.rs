@@ -191,3 +191,44 @@ pub trait Store {
     /// Takes records out of the outbox, once the log has them for good.
     async fn outbox_done(&self, ids: &[u128]) -> Result<(), Error>;
 }
+
+impl<S: Store> Store for std::sync::Arc<S> {
+    const KEEPS_STATES: bool = S::KEEPS_STATES;
+
+    async fn take(&self, partition: u32) -> Result<(Lease, Position), Error> {
+        (**self).take(partition).await
+    }
+
+    async fn load(
+        &self,
+        lease: Lease,
+        ids: &[CustomerId],
+    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error> {
+        (**self).load(lease, ids).await
+    }
+
+    async fn due(&self, lease: Lease, upto: Timestamp) -> Result<Vec<CustomerId>, Error> {
+        (**self).due(lease, upto).await
+    }
+
+    async fn scan(
+        &self,
+        lease: Lease,
+        after: Option<CustomerId>,
+        limit: u32,
+    ) -> Result<Vec<CustomerId>, Error> {
+        (**self).scan(lease, after, limit).await
+    }
+
+    async fn commit(&self, lease: Lease, checkpoint: Checkpoint) -> Result<(), Error> {
+        (**self).commit(lease, checkpoint).await
+    }
+
+    async fn outbox_pending(&self, limit: u32) -> Result<Vec<OutboxRow>, Error> {
+        (**self).outbox_pending(limit).await
+    }
+
+    async fn outbox_done(&self, ids: &[u128]) -> Result<(), Error> {
+        (**self).outbox_done(ids).await
+    }
+}

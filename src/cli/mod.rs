@@ -1,0 +1,99 @@
+//! The command line: one file for each command. Stdout is data, stderr is talk.
+
+mod check;
+mod demo;
+mod files;
+mod generate;
+mod import;
+mod replay;
+mod run;
+mod story;
+mod table;
+mod talk;
+mod verify;
+mod why;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Journeys for a shop's customers: events in, timed and templated messages out.
+///
+/// Exit codes: 0 done, 1 something was found (mistakes in files, a difference), 2 wrong usage,
+/// 3 it could not be done.
+#[derive(Debug, Parser)]
+#[command(name = "waypost", version, max_term_width = 100)]
+struct Cli {
+    /// The configuration; without it `waypost.yaml` is read where it is there.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What is logged to stderr: error, warn, info, debug, or a filter such as `waypost=debug`.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Generate a week of a shop, run the demo journeys over it, and show what comes of them.
+    Demo(demo::Args),
+    /// Check journeys, templates' names and the configuration.
+    Check(check::Args),
+    /// Run recorded events through the journeys with a virtual clock. It never sends.
+    Replay(replay::Args),
+    /// Run the worker: events by HTTP or standard input, the real clock.
+    Run(run::Args),
+    /// Hold what the worker decided against a replay of its own log.
+    Verify(verify::Args),
+    /// Tell in plain words why a customer got a message, or did not.
+    Why(why::Args),
+    /// Load history: it builds state and starts no journey. The worker must not be running.
+    Import(import::Args),
+    /// Write a made-up shop's traffic as NDJSON.
+    Generate(generate::Args),
+}
+
+/// What a command came to.
+enum Outcome {
+    /// Done.
+    Done,
+    /// Something was found that the author must look at.
+    Found,
+}
+
+/// Parses the arguments and runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    talk::init(&cli.log);
+    let config = cli.config.as_deref();
+    let done = match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Check(args) => check::run(&args, config),
+        Command::Replay(args) => replay::run(&args, config),
+        Command::Run(args) => run::run(&args, config),
+        Command::Verify(args) => verify::run(&args, config),
+        Command::Why(args) => why::run(&args, config),
+        Command::Import(args) => import::run(&args, config),
+        Command::Generate(args) => generate::run(&args),
+    };
+    match done {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Found) => ExitCode::from(1),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            talk::error(&error);
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// Whether the reader of stdout has gone away, as `head` does: no failure of ours.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,157 @@
+//! `waypost replay`: recorded events under a virtual clock.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::engine::Decision;
+use crate::journey::Catalog;
+use crate::model::{Delay, Timestamp};
+use crate::replay::{Input, Options, Summary, Watch, replay, write_line};
+
+use super::talk::{bar, say};
+use super::{Outcome, setup, table};
+
+/// Run recorded events through the journeys with a virtual clock, and write one JSON object a
+/// line for each decision: what would have been sent, to whom, when, and what would not, and
+/// why. It never sends. The summary goes to stderr.
+///
+/// Examples:
+///   waypost replay --events week.ndjson
+///   waypost replay --events shop.csv.gz --mapping mappings/shop.yaml --assume-reachable
+///   waypost replay --events web.ndjson orders.ndjson --arrival-delay orders.ndjson=10m
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// Files of events: NDJSON, a JSON array or CSV, plain, .gz or .zst; `-` is standard input.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    events: Vec<PathBuf>,
+    /// How columns or JSON paths become events; without it XDM and CloudEvents are read.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// Files of profiles, consents or orders that are known before the first event: they build
+    /// state and start nothing.
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    history: Vec<PathBuf>,
+    /// The folder of journeys, or one journey file; the configured one without it.
+    #[arg(long, value_name = "DIR")]
+    journeys: Option<PathBuf>,
+    /// The folder of templates; only the names are checked.
+    #[arg(long, value_name = "DIR")]
+    templates: Option<PathBuf>,
+    /// Until when timers fire; the last event's time without it.
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+    /// A file (or its mapping's source) whose events are known only so long after they happened.
+    #[arg(long, value_name = "SOURCE=DURATION", value_parser = delay)]
+    arrival_delay: Vec<(String, Delay)>,
+    /// Customers without a known address or consent pass these two checks, for data that holds
+    /// no contacts. An explicit opt-out still withholds.
+    #[arg(long)]
+    assume_reachable: bool,
+    /// Where to write rows that could not become events, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    dead_letters: Option<PathBuf>,
+}
+
+fn delay(text: &str) -> Result<(String, Delay), String> {
+    let (source, delay) =
+        text.split_once('=').ok_or("write SOURCE=DURATION, such as orders.csv=10m")?;
+    Ok((source.to_owned(), delay.parse::<Delay>().map_err(|error| error.to_string())?))
+}
+
+pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
+    let configured = setup::configuration(config)?;
+    setup::say_configuration(&configured);
+    let config = &configured.config;
+    let folder = args.journeys.as_deref().unwrap_or(&config.journeys);
+    let templates = setup::templates_folder(args.templates.as_deref(), &config.templates);
+    let journeys = setup::journeys(folder, templates.as_deref())?;
+    let options = Options {
+        inputs: inputs(args)?,
+        until: args.until,
+        grace_ms: config.ticks.grace_ms,
+        assume_reachable: args.assume_reachable,
+        key: setup::REPLAY_KEY,
+    };
+    let catalog = Catalog::new(journeys.plans, config.rules());
+    let mut lines = Lines {
+        out: BufWriter::with_capacity(1 << 16, std::io::stdout().lock()),
+        bar: bar("replaying", None),
+    };
+    let summary = replay(catalog, &options, &mut lines)?;
+    lines.out.flush().context("can't write the decisions")?;
+    lines.bar.finish_and_clear();
+    if let Some(path) = &args.dead_letters {
+        dead_letters(&summary, path)?;
+    }
+    table::summary(&summary);
+    Ok(Outcome::Done)
+}
+
+/// The files with how each is read, history first.
+fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
+    let mut used = vec![false; args.arrival_delay.len()];
+    let mut inputs = Vec::new();
+    for (path, history) in args
+        .history
+        .iter()
+        .map(|path| (path, true))
+        .chain(args.events.iter().map(|path| (path, false)))
+    {
+        let mapping = args.mapping.as_deref().filter(|_| !history);
+        let (decoder, source) = setup::decoder(mapping)?;
+        let shown = path.display().to_string();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let mut arrival_delay_ms = 0;
+        for ((named, delay), used) in args.arrival_delay.iter().zip(&mut used) {
+            if *named == shown || *named == name || *named == source {
+                arrival_delay_ms = delay.nominal_ms();
+                *used = true;
+            }
+        }
+        inputs.push(Input { path: path.clone(), decoder, arrival_delay_ms, history });
+    }
+    if let Some(place) = used.iter().position(|used| !used) {
+        bail!(
+            "--arrival-delay names `{}`, which is no file and no source of this replay",
+            args.arrival_delay[place].0
+        );
+    }
+    Ok(inputs)
+}
+
+fn dead_letters(summary: &Summary, path: &Path) -> anyhow::Result<()> {
+    let write = || -> std::io::Result<()> {
+        let mut out = BufWriter::new(File::create(path)?);
+        for dead in &summary.dead_letters {
+            serde_json::to_writer(
+                &mut out,
+                &serde_json::json!({ "position": dead.position, "reason": dead.reason }),
+            )?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()
+    };
+    write().with_context(|| format!("can't write {}", path.display()))?;
+    say(&format!("dead letters: {}", path.display()));
+    Ok(())
+}
+
+/// Writes decisions to stdout and shows progress.
+struct Lines<W: Write> {
+    out: W,
+    bar: indicatif::ProgressBar,
+}
+
+impl<W: Write> Watch for Lines<W> {
+    fn decision(&mut self, decision: &Decision) -> std::io::Result<()> {
+        write_line(decision, &mut self.out)
+    }
+
+    fn progress(&mut self, rows: u64) {
+        self.bar.set_position(rows);
+    }
+}

@@ -1,0 +1,104 @@
+//! What most commands begin with: the configuration, the journeys, the decoders.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use crate::config::{self, Config, InputFormat};
+use crate::decode::{CloudEvents, Decoder, Mapping, Xdm};
+use crate::diagnostic::Report;
+use crate::journey::{Plan, SourceFile, compile};
+use crate::model::Text;
+
+use super::files;
+use super::talk::{colours, say};
+
+/// The configuration, and the file it came from.
+pub(super) struct Configured {
+    pub config: Config,
+    pub file: Option<PathBuf>,
+}
+
+/// Journeys that compile.
+pub(super) struct Journeys {
+    pub sources: Vec<SourceFile>,
+    pub plans: Vec<Plan>,
+}
+
+/// Reads the configuration; mistakes in it are shown and end the command.
+pub(super) fn configuration(file: Option<&Path>) -> anyhow::Result<Configured> {
+    let (config, report) = config::load(file)?;
+    show(&report);
+    let Some(config) = config.filter(|_| !report.has_errors()) else {
+        bail!("the configuration has mistakes; see above");
+    };
+    let default = Path::new(config::FILE_DEFAULT);
+    let file = file.or_else(|| default.is_file().then_some(default)).map(Path::to_owned);
+    Ok(Configured { config, file })
+}
+
+/// Says which configuration is read.
+pub(super) fn say_configuration(configured: &Configured) {
+    match &configured.file {
+        Some(file) => say(&format!("configuration: {}", file.display())),
+        None => say("configuration: none (defaults; no caps, consent by explicit yes)"),
+    }
+}
+
+/// Reads and compiles the journeys; mistakes in them are shown and end the command.
+pub(super) fn journeys(folder: &Path, templates: Option<&Path>) -> anyhow::Result<Journeys> {
+    let sources = if folder.is_file() {
+        vec![files::source(folder)?]
+    } else {
+        files::journeys(folder)?
+    };
+    if sources.is_empty() {
+        bail!("no journey files (*.yaml) in {}", folder.display());
+    }
+    let names = templates.map(files::templates).transpose()?;
+    let (plans, report) = compile(&sources, names.as_ref());
+    show(&report);
+    if report.has_errors() {
+        bail!("the journeys have mistakes; see above");
+    }
+    Ok(Journeys { sources, plans })
+}
+
+/// Shows diagnostics on stderr.
+pub(super) fn show(report: &Report) {
+    if !report.is_empty() {
+        say(report.render(colours()).trim_end());
+    }
+}
+
+/// The templates folder to check against: the one named, else the configured one if it is there.
+pub(super) fn templates_folder(named: Option<&Path>, configured: &Path) -> Option<PathBuf> {
+    match named {
+        Some(folder) => Some(folder.to_owned()),
+        None => configured.is_dir().then(|| configured.to_owned()),
+    }
+}
+
+/// How records are read, by a mapping file, else as XDM or CloudEvents, whichever they are; and
+/// the name of their source.
+pub(super) fn decoder(mapping: Option<&Path>) -> anyhow::Result<(Decoder, Text)> {
+    let Some(path) = mapping else {
+        return Ok((Decoder::default(), Text::const_new("events")));
+    };
+    let mapping = Mapping::load(path)?;
+    let source = Text::from(mapping.source());
+    Ok((Decoder::Mapped(mapping), source))
+}
+
+/// How a configured input's records are read.
+pub(super) fn input_decoder(format: &InputFormat) -> anyhow::Result<Decoder> {
+    Ok(match format {
+        InputFormat::Xdm => Decoder::Records(Arc::new(Xdm::default())),
+        InputFormat::CloudEvents => Decoder::Records(Arc::new(CloudEvents)),
+        InputFormat::Mapping(file) => decoder(Some(file))?.0,
+    })
+}
+
+/// The 32 bytes that key the customer ids of replays: a fixed key, so that two replays agree.
+pub(super) const REPLAY_KEY: [u8; 32] = *b"waypost replay: not a secret key";

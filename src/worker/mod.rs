@@ -1,0 +1,170 @@
+//! The embedded worker: HTTP and standard input in, the log and its lanes, decided messages out.
+//!
+//! Three kinds of task, one direction: doors ([`http`], standard input) hand decoded records to
+//! [`ingest`], the only writer of the log; each [`lanes`] task follows one partition and commits
+//! its checkpoints. Ingest also writes the ticks, and takes what lanes leave in the outbox.
+
+mod clock;
+mod doors;
+mod http;
+mod ingest;
+mod lanes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::decode::Decoder;
+use crate::identity::Identify;
+use crate::lane::Timeline;
+use crate::log::Log;
+use crate::store::SqliteStore;
+
+pub use clock::{Clock, SystemClock};
+pub use http::{AUTH_HEADER, BODY_BYTES_MAX_DEFAULT};
+pub use ingest::{Accepted, Intake, Refused};
+
+/// Everything a worker is made of.
+pub struct Parts<C> {
+    /// The log, of which this process is the writer.
+    pub log: Log,
+    /// States, messages, trace and positions.
+    pub store: SqliteStore,
+    /// The identity stage.
+    pub identify: Identify,
+    /// The clock.
+    pub clock: C,
+    /// One timeline for each partition.
+    pub timelines: Vec<Timeline>,
+    /// How it runs.
+    pub options: Options,
+}
+
+/// How a worker runs.
+#[derive(Clone)]
+pub struct Options {
+    /// Where HTTP listens; `None` listens nowhere.
+    pub listen: Option<SocketAddr>,
+    /// What HTTP asks for; off loopback it must be there.
+    pub token: Option<String>,
+    /// The largest body of one request, in bytes.
+    pub body_bytes_max: usize,
+    /// The sources, each with its name and how its records are read. `POST /events` and standard
+    /// input are the first; `POST /events/NAME` is any.
+    pub sources: Vec<(String, Decoder)>,
+    /// Whether records are read from standard input, too.
+    pub stdin: bool,
+    /// How often a tick is written, in milliseconds.
+    pub tick_ms: u64,
+    /// How long after its append time a record may still be ordered, in milliseconds.
+    pub grace_ms: i64,
+    /// The most records of one checkpoint.
+    pub checkpoint_records: usize,
+    /// How much of the states is kept in memory, in bytes, over all lanes.
+    pub cache_bytes: usize,
+}
+
+/// Why a worker ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] crate::log::Error),
+    /// The store or a lane failed.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// The identity graph can't be read.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::LoadError),
+    /// The port is taken or may not be used.
+    #[error(
+        "can't listen on {address}: {source}; stop what uses the port, or set `http.listen` to another"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Off loopback without a token.
+    #[error(
+        "HTTP on {0} is reachable from other machines: set `http.token` (or WAYPOST_HTTP_TOKEN), or listen on 127.0.0.1"
+    )]
+    Token(SocketAddr),
+    /// A task ended that should not have.
+    #[error("{0} stopped unexpectedly")]
+    Task(&'static str),
+}
+
+/// Runs until `stop` becomes true, then takes in what was accepted, checkpoints and returns.
+///
+/// `started` hears the address HTTP listens on.
+///
+/// # Errors
+/// [`Error`] with what to do about it.
+pub async fn run<C: Clock>(
+    parts: Parts<C>,
+    stop: watch::Receiver<bool>,
+    started: impl FnOnce(Option<SocketAddr>),
+) -> Result<(), Error> {
+    let Parts { log, store, identify, clock, timelines, options } = parts;
+    let listener = match options.listen {
+        Some(address) if !address.ip().is_loopback() && options.token.is_none() => {
+            return Err(Error::Token(address));
+        }
+        Some(address) => Some(http::listen(address).await?),
+        None => None,
+    };
+    let store = Arc::new(store);
+    let clock = Arc::new(clock);
+    let reader = log.reader();
+    let partitions = log.partitions();
+    let (intake, queue) = ingest::intake(Arc::clone(&clock) as Arc<dyn Clock>);
+    let (outbox, woken) = watch::channel(0_u64);
+    let (finish, finished) = watch::channel(false);
+    let ingest = ingest::Ingest::open(log, identify, Arc::clone(&store), clock, &options).await?;
+    let sources = ingest.sources(&options);
+    let mut ingesting = tokio::spawn(ingest.run(queue, woken));
+    let mut lanes = tokio::task::JoinSet::new();
+    for (partition, timeline) in (0_u32..).zip(timelines) {
+        lanes.spawn(lanes::run(lanes::Part {
+            store: Arc::clone(&store),
+            reader: reader.clone(),
+            partition,
+            partitions,
+            timeline,
+            outbox: outbox.clone(),
+            finished: finished.clone(),
+            records_max: options.checkpoint_records,
+            cache_bytes: options.cache_bytes / partitions.max(1) as usize,
+        }));
+    }
+    let doors = doors::Doors::open(listener, intake, sources, &options, stop.clone());
+    started(doors.address());
+    let failed = tokio::select! {
+        () = doors.closed() => None,
+        ended = &mut ingesting => Some(task("ingest", ended)),
+        Some(ended) = lanes.join_next() => Some(task("a lane", ended)),
+    };
+    match failed {
+        Some(Ok(())) => return Err(Error::Task("a part of the worker")),
+        Some(Err(error)) => return Err(error),
+        None => {}
+    }
+    // The doors are closed and hold no intake any more, so ingest ends once it has written all.
+    task("ingest", ingesting.await)?;
+    finish.send_replace(true);
+    while let Some(ended) = lanes.join_next().await {
+        task("a lane", ended)?;
+    }
+    Ok(())
+}
+
+/// What a task ended with.
+fn task(
+    name: &'static str,
+    ended: Result<Result<(), Error>, tokio::task::JoinError>,
+) -> Result<(), Error> {
+    ended.unwrap_or(Err(Error::Task(name)))
+}
