@@ -15,3 +15,6 @@ pub mod yaml;
 
 /// The journey language: files in, checked plans out.
 pub mod journey;
+
+/// `waypost.yaml` and `WAYPOST_...` variables: read, checked, with defaults.
+pub mod config;
