@@ -67,8 +67,7 @@ pub(super) fn overlay(
 impl Overlaid {
     /// Gives messages about the tree the file, or the variable, that they speak of.
     pub(super) fn restore(&self, found: &Report, report: &mut Report) {
-        for diagnostic in found.diagnostics() {
-            let mut diagnostic = diagnostic.clone();
+        for mut diagnostic in found.diagnostics().iter().cloned() {
             let start = diagnostic.span.start;
             match self.variables.iter().find(|(range, _)| range.contains(&start)) {
                 Some((range, line)) => {

@@ -77,7 +77,7 @@ struct Lower<'a> {
 
 impl Lower<'_> {
     fn config(&mut self, syntax: ConfigFile) -> Config {
-        let (default_shop, shops) = shops(syntax.shops.unwrap_or_default());
+        let (default_shop, shops) = self.shops(syntax.shops.unwrap_or_default());
         if let Some(key) = &syntax.identity_key
             && key.value.expose().chars().count() < IDENTITY_KEY_CHARS_MIN
         {
@@ -239,6 +239,17 @@ impl Lower<'_> {
         ms
     }
 
+    fn shops(&mut self, written: BTreeMap<String, ShopSyntax>) -> (Shop, BTreeMap<Text, Shop>) {
+        for url in written.values().filter_map(|shop| shop.product_url.as_ref()) {
+            if !url.value.0.contains("{sku}") {
+                let message = "every product would have this one address";
+                let help = "write `{sku}` where the product's number belongs";
+                self.fail(Code::BadValue, &url.span, message, help);
+            }
+        }
+        completed(written)
+    }
+
     fn consent(&mut self, rules: Vec<Spanned<ConsentSyntax>>) -> Vec<ConsentRule> {
         let mut kept: Vec<ConsentRule> = Vec::new();
         for Spanned { value: rule, span } in rules {
@@ -281,7 +292,7 @@ impl Lower<'_> {
 }
 
 /// The default shop, and the others completed from it.
-fn shops(mut written: BTreeMap<String, ShopSyntax>) -> (Shop, BTreeMap<Text, Shop>) {
+fn completed(mut written: BTreeMap<String, ShopSyntax>) -> (Shop, BTreeMap<Text, Shop>) {
     let default = written.remove("default").map(shop).unwrap_or_default();
     let complete = |(code, written): (String, ShopSyntax)| {
         let own = shop(written);

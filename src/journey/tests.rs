@@ -140,6 +140,22 @@ fn the_shops_own_events_are_known_by_their_dot() {
 }
 
 #[test]
+fn files_from_other_systems_are_read() {
+    let windows = format!("\u{feff}{}", ABANDONED_CART.replace('\n', "\r\n"));
+    let [ours, theirs] = [ABANDONED_CART, &windows].map(|text| compiled(&[text, CHECKOUT]));
+    assert_eq!(ours[0].version, theirs[0].version);
+}
+
+#[test]
+fn thousands_of_mistakes_are_counted_and_not_all_shown() {
+    let text: String = (0..20_000).map(|number| format!("field{number}: 1\n")).collect();
+    let (_, report) = compile(&[SourceFile::new("j.yaml", text)], None);
+    assert_eq!(report.diagnostics().len(), crate::diagnostic::MESSAGES_MAX);
+    assert!(report.error_count() > 20_000);
+    assert!(report.render(false).ends_with("more messages\n\n"));
+}
+
+#[test]
 fn what_is_too_large_is_refused() {
     let with_steps = |steps: &str| {
         format!(
