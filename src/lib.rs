@@ -22,6 +22,9 @@ pub mod journey;
 // The core: state, time and input in; state and effects out.
 pub mod engine;
 
+// The configuration: waypost.yaml and the environment, checked like a journey.
+pub mod config;
+
 // Bytes in, events out: XDM, CloudEvents, and anything else by a mapping file.
 pub mod decode;
 
@@ -46,8 +49,14 @@ pub mod release;
 // Replay: files through the same engine under a virtual clock.
 pub mod replay;
 
+// Verify: the worker's own log replayed, and held against what it decided live.
+pub mod verify;
+
 // The embedded worker: events in, the log and its lanes, decided messages out.
 pub mod worker;
 
 // A made-up shop's traffic, seeded, to try journeys on.
 pub mod generate;
+
+// The command line: one file for each command.
+pub mod cli;

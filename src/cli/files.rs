@@ -29,8 +29,7 @@ pub(super) fn journeys(folder: &Path) -> anyhow::Result<Vec<SourceFile>> {
 
 /// One file as text.
 pub(super) fn source(path: &Path) -> anyhow::Result<SourceFile> {
-    let bytes =
-        std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let bytes = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(SourceFile::new(path.display().to_string(), text)),
         Err(error) => bail!(
@@ -55,11 +54,7 @@ pub(super) fn templates(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
 }
 
 /// Calls `found` with each file below a folder until it returns false.
-fn walk(
-    folder: &Path,
-    depth: usize,
-    found: &mut dyn FnMut(&Path) -> bool,
-) -> anyhow::Result<()> {
+fn walk(folder: &Path, depth: usize, found: &mut dyn FnMut(&Path) -> bool) -> anyhow::Result<()> {
     if depth > DEPTH_MAX {
         bail!("{} is nested deeper than {DEPTH_MAX} folders", folder.display());
     }

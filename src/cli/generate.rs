@@ -37,12 +37,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let options = Options {
-        customers: args.customers,
-        days: args.days,
-        seed: args.seed,
-        start: args.start,
-    };
+    let options =
+        Options { customers: args.customers, days: args.days, seed: args.seed, start: args.start };
     let mut out: Box<dyn Write> = match &args.out {
         Some(path) => Box::new(BufWriter::new(
             File::create(path).with_context(|| format!("can't write {}", path.display()))?,

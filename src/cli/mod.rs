@@ -7,6 +7,7 @@ mod generate;
 mod import;
 mod replay;
 mod run;
+mod setup;
 mod story;
 mod table;
 mod talk;

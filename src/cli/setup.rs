@@ -48,11 +48,8 @@ pub(super) fn say_configuration(configured: &Configured) {
 
 /// Reads and compiles the journeys; mistakes in them are shown and end the command.
 pub(super) fn journeys(folder: &Path, templates: Option<&Path>) -> anyhow::Result<Journeys> {
-    let sources = if folder.is_file() {
-        vec![files::source(folder)?]
-    } else {
-        files::journeys(folder)?
-    };
+    let sources =
+        if folder.is_file() { vec![files::source(folder)?] } else { files::journeys(folder)? };
     if sources.is_empty() {
         bail!("no journey files (*.yaml) in {}", folder.display());
     }

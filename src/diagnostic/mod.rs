@@ -131,21 +131,36 @@ impl Diagnostic {
     }
 }
 
+/// The most messages a report keeps: nobody reads more, and a file can be made to have thousands.
+pub const MESSAGES_MAX: usize = 500;
+
 /// Everything found in a set of files.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
+    errors: usize,
+    left_out: usize,
 }
 
 impl Report {
-    /// Adds a message.
+    /// Adds a message; beyond [`MESSAGES_MAX`] it is only counted.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        self.errors += usize::from(diagnostic.severity == Severity::Error);
+        if self.is_full() {
+            self.left_out += 1;
+        } else {
+            self.diagnostics.push(diagnostic);
+        }
     }
 
     /// Adds all messages of another report.
     pub fn extend(&mut self, other: Self) {
-        self.diagnostics.extend(other.diagnostics);
+        let kept = other.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+        self.errors += other.errors - kept.count();
+        self.left_out += other.left_out;
+        for diagnostic in other.diagnostics {
+            self.push(diagnostic);
+        }
     }
 
     /// The messages, in the order they were found.
@@ -162,14 +177,26 @@ impl Report {
 
     /// Whether an error was found.
     #[must_use]
-    pub fn has_errors(&self) -> bool {
+    pub const fn has_errors(&self) -> bool {
         self.error_count() > 0
     }
 
     /// How many errors were found.
     #[must_use]
-    pub fn error_count(&self) -> usize {
-        self.diagnostics.iter().filter(|found| found.severity == Severity::Error).count()
+    pub const fn error_count(&self) -> usize {
+        self.errors
+    }
+
+    /// Whether further messages are only counted.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.diagnostics.len() >= MESSAGES_MAX
+    }
+
+    /// How many messages were found beyond [`MESSAGES_MAX`], and are only counted.
+    #[must_use]
+    pub const fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// Puts the messages in the order of file and place.

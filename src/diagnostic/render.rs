@@ -9,7 +9,12 @@ impl Report {
     #[must_use]
     pub fn render(&self, coloured: bool) -> String {
         let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
-        self.diagnostics().iter().map(|found| render(found, &renderer)).collect()
+        let mut shown: String =
+            self.diagnostics().iter().map(|found| render(found, &renderer)).collect();
+        if self.left_out() > 0 {
+            shown.push_str(&format!("and {} more messages\n\n", self.left_out()));
+        }
+        shown
     }
 
     /// One JSON object a line: code, severity, message, file, line, column, help.
@@ -24,11 +29,14 @@ fn render(found: &Diagnostic, renderer: &Renderer) -> String {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut annotation = AnnotationKind::Primary.span(visible_span(found));
+    // Only the line is handed over: the renderer would look through the whole file each time.
+    let (line, start, span) = line_and_span(found);
+    let mut annotation = AnnotationKind::Primary.span(span);
     if let Some(label) = &found.label {
         annotation = annotation.label(label.as_str());
     }
-    let snippet = Snippet::source(found.file.text.as_str())
+    let snippet = Snippet::source(line)
+        .line_start(found.file.line_column(start).0)
         .path(found.file.path.as_str())
         .annotation(annotation);
     let mut group =
@@ -39,8 +47,9 @@ fn render(found: &Diagnostic, renderer: &Renderer) -> String {
     format!("{}\n\n", renderer.render(&[group]))
 }
 
-/// The span held within the text, on character boundaries and to its first line.
-fn visible_span(found: &Diagnostic) -> std::ops::Range<usize> {
+/// The line that the message speaks of, where it starts in the file, and the span within it: held
+/// to the line and on character boundaries.
+fn line_and_span(found: &Diagnostic) -> (&str, usize, std::ops::Range<usize>) {
     let text = &found.file.text;
     let boundary = |mut at: usize| {
         at = at.min(text.len());
@@ -50,11 +59,12 @@ fn visible_span(found: &Diagnostic) -> std::ops::Range<usize> {
         at
     };
     let start = boundary(found.span.start);
-    let mut end = boundary(found.span.end).max(start);
-    if let Some(newline) = text[start..end].find('\n') {
-        end = start + newline;
-    }
-    start..end
+    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    let end = boundary(found.span.end).clamp(start, line_end);
+    let line = text[line_start..line_end].trim_end_matches('\r');
+    let within = |at: usize| (at - line_start).min(line.len());
+    (line, line_start, within(start)..within(end))
 }
 
 fn json(found: &Diagnostic) -> serde_json::Value {

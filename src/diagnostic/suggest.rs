@@ -17,6 +17,8 @@ fn nearest_within<'a>(
     let word: Vec<char> = word.chars().take(WORD_CHARS_MAX).flat_map(char::to_lowercase).collect();
     candidates
         .into_iter()
+        // Each letter more or less is a mistake, so most candidates need no closer look.
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= allowed * 2)
         .map(|candidate| (distance(&word, candidate), candidate))
         .filter(|(mistakes, _)| *mistakes <= allowed)
         .min_by_key(|(mistakes, _)| *mistakes)

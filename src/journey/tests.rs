@@ -130,6 +130,51 @@ fn only_the_structure_makes_the_version() {
     }
 }
 
+#[test]
+fn the_shops_own_events_are_known_by_their_dot() {
+    let text = "format: 1\njourney: alert\nstarts_when: { event: myshop.stockAlert }\n\
+                steps: [ { email: abandoned-cart/first } ]\n";
+    let plans = compiled(&[text]);
+    let Start::Event { event, .. } = &plans[0].start else { panic!("a start by an event") };
+    assert_eq!(*event, EventName::Custom("myshop.stockAlert".into()));
+}
+
+#[test]
+fn files_from_other_systems_are_read() {
+    let windows = format!("\u{feff}{}", ABANDONED_CART.replace('\n', "\r\n"));
+    let [ours, theirs] = [ABANDONED_CART, &windows].map(|text| compiled(&[text, CHECKOUT]));
+    assert_eq!(ours[0].version, theirs[0].version);
+}
+
+#[test]
+fn thousands_of_mistakes_are_counted_and_not_all_shown() {
+    let text: String = (0..20_000).map(|number| format!("field{number}: 1\n")).collect();
+    let (_, report) = compile(&[SourceFile::new("j.yaml", text)], None);
+    assert_eq!(report.diagnostics().len(), crate::diagnostic::MESSAGES_MAX);
+    assert!(report.error_count() > 20_000);
+    assert!(report.render(false).ends_with("more messages\n\n"));
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let with_steps = |steps: &str| {
+        format!(
+            "format: 1\njourney: long\nstarts_when: {{ event: order.shipped }}\nsteps:\n{steps}"
+        )
+    };
+    let refused = |text: String| {
+        let (plans, report) = compile(&[SourceFile::new("j.yaml", text)], None);
+        assert!(plans.is_empty());
+        report.diagnostics()[0].message.clone()
+    };
+    let long = with_steps(&"  - wait: 1h\n".repeat(STEPS_MAX + 1));
+    assert_eq!(refused(long), "a journey has at most 200 steps");
+    let fits = with_steps(&"  - wait: 1h\n".repeat(STEPS_MAX));
+    assert!(compile(&[SourceFile::new("j.yaml", fits)], None).1.is_empty());
+    let padded = format!("{}# {}\n", with_steps("  - wait: 1h\n"), "x".repeat(1_000_000));
+    assert!(refused(padded).ends_with("at most 1000000 are read"));
+}
+
 /// Writes a tree as YAML again, with layout, quotes, order of keys and comments by chance.
 struct Writer<'a> {
     chance: std::slice::Iter<'a, u8>,
@@ -196,6 +241,28 @@ impl Writer<'_> {
 }
 
 proptest::proptest! {
+    /// A file that was damaged anywhere is answered, and the answer can be shown.
+    #[test]
+    fn damaged_files_are_answered(
+        damage in proptest::collection::vec(
+            (0_usize..1200, proptest::sample::select(vec![
+                "", "ü", "{", "[", "'", "\"", ":", "-", "\n", " ", "#", "&a", "*a", "!t", "|", "%", "\u{0}", "\t",
+            ])),
+            1..4,
+        ),
+    ) {
+        let mut text = ABANDONED_CART.to_owned();
+        for (at, put) in damage {
+            let at = at.min(text.len() - 1);
+            if text.is_char_boundary(at) && text.is_char_boundary(at + 1) {
+                text.replace_range(at..=at, put);
+            }
+        }
+        let (_, report) = compile(&[SourceFile::new("j.yaml", text)], None);
+        let shown = report.render(true).len() + report.json_lines().len();
+        proptest::prop_assert_eq!(shown == 0, report.is_empty());
+    }
+
     #[test]
     fn layout_does_not_change_the_version(
         chance in proptest::collection::vec(proptest::prelude::any::<u8>(), 300),

@@ -1,12 +1,8 @@
 //! The single values of a journey file: names, words, times of day, shares.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-
 use crate::diagnostic::{Code, did_you_mean};
 use crate::model::{Text, Zone};
-use crate::yaml::{Kind, Node, Read, Reader, parsed, text_schema, words};
+use crate::yaml::{Kind, Node, Read, Reader, parsed, text_schema, word_values};
 
 use super::{Class, Matching, RunPer, Status, Type, Var};
 
@@ -70,30 +66,6 @@ impl Read for Condition {
 pub(super) enum AgainWord {
     Never,
     Always,
-}
-
-macro_rules! word_values {
-    ($($ty:ty { $($word:literal => $value:expr,)* })*) => {$(
-        impl Read for $ty {
-            fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-                words(node, reader, &[$(($word, $value)),*])
-            }
-        }
-
-        impl JsonSchema for $ty {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($ty).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "enum": [$($word),*] })
-            }
-        }
-    )*};
 }
 
 word_values! {

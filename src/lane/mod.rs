@@ -300,6 +300,11 @@ impl<S: Store> Lane<S> {
         Position { low, ..self.position }
     }
 
+    /// Takes the states out of memory, in the order of their customers. The lane is done then.
+    pub fn take_states(&mut self) -> Vec<CustomerState> {
+        std::mem::take(&mut self.residents).into_states()
+    }
+
     /// The engine in force last.
     #[must_use]
     pub fn engine(&self) -> &engine::Engine {

@@ -58,6 +58,13 @@ impl Residents {
         self.states.values().map(|resident| &*resident.state)
     }
 
+    pub(super) fn into_states(self) -> Vec<CustomerState> {
+        let mut states: Vec<CustomerState> =
+            self.states.into_values().map(|resident| *resident.state).collect();
+        states.sort_unstable_by_key(|state| state.id);
+        states
+    }
+
     pub(super) fn ids(&self) -> Vec<CustomerId> {
         let mut ids: Vec<CustomerId> = self.states.keys().copied().collect();
         ids.sort_unstable();

@@ -10,15 +10,14 @@
 //! Values are read from the text as written, never from a type that YAML guessed: where YAML
 //! tools disagree (`no`, `20:00`, `010`), the author is told to write quotes.
 
+mod macros;
 mod read;
-mod record;
 mod scalar;
 mod schema;
 mod tree;
 
+pub(crate) use macros::{record, text_schema, word_values};
 pub use read::{Needed, OneOrMany, Read, Reader, ScalarOr, Spanned, words};
-pub(crate) use record::record;
-pub(crate) use scalar::text_schema;
 pub use scalar::{looks_like_number, parsed, trap};
 pub use schema::schema_text;
 pub use tree::{BYTES_MAX, DEPTH_MAX, Key, Kind, NODES_MAX, Node, parse};

@@ -108,8 +108,12 @@ impl Reader<'_> {
                 found.push((key.text.as_str(), value));
                 continue;
             }
-            let help = did_you_mean(&key.text, known.iter().copied())
-                .unwrap_or_else(|| format!("possible are {}", listed(known)));
+            let help = if self.report.is_full() {
+                String::new()
+            } else {
+                did_you_mean(&key.text, known.iter().copied())
+                    .unwrap_or_else(|| format!("possible are {}", listed(known)))
+            };
             let message = format!("`{}` is no field of {of}", key.text);
             self.report.push(
                 Diagnostic::error(Code::UnknownField, self.file, key.span.clone(), message)
@@ -126,13 +130,16 @@ impl Reader<'_> {
             let misspelt = |name: &str| {
                 !known.contains(&name) && nearest(name, known.iter().copied()) == Some(field)
             };
-            if entries.iter().any(|(key, _)| misspelt(&key.text)) {
+            if entries.iter().take(ENTRIES_LOOKED_AT).any(|(key, _)| misspelt(&key.text)) {
                 return None;
             }
         }
         self.fail(Code::MissingField, node.span.clone(), format!("{of} needs `{field}`"))
     }
 }
+
+/// Among how many entries a misspelt name is looked for.
+const ENTRIES_LOOKED_AT: usize = 100;
 
 /// Reads one of a few words.
 pub fn words<T: Clone>(node: &Node, reader: &mut Reader<'_>, known: &[(&str, T)]) -> Option<T> {
@@ -174,7 +181,12 @@ impl<T: Read> Read for Vec<T> {
     /// Reads every element; those that can't be read are reported and left out.
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let Kind::List(nodes) = &node.kind else {
-            return reader.wrong_shape(node, "a list");
+            return reader.fail_help(
+                Code::WrongShape,
+                node.span.clone(),
+                format!("a list belongs here, this is {}", node.what()),
+                "write `[ … ]`, or begin each element with `-`",
+            );
         };
         Some(nodes.iter().filter_map(|node| T::read(node, reader)).collect())
     }

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::diagnostic::{Code, did_you_mean, did_you_mean_within};
 use crate::model::{Currency, Delay, DelayError, EventName, Money, Text, Zone};
 
+use super::macros::text_schema;
 use super::read::{Read, Reader};
 use super::tree::{Kind, Node};
 
@@ -284,25 +285,6 @@ impl Read for EventName {
         Some(name)
     }
 }
-
-macro_rules! text_schema {
-    ($($ty:ty, $schema:tt;)*) => {$(
-        impl JsonSchema for $ty {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($ty).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($schema)
-            }
-        }
-    )*};
-}
-pub(crate) use text_schema;
 
 text_schema! {
     Delay, { "type": "string", "pattern": "^([0-9]+ *[a-z]+[ ,]*)+$", "examples": ["30m", "4h", "7 days"] };

@@ -1,5 +1,6 @@
 //! A YAML file as a tree of nodes that know their place.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -106,7 +107,16 @@ pub fn parse(file: &Arc<SourceFile>, report: &mut Report) -> Option<Node> {
 /// Collections that are open while events come in.
 enum Open {
     List(Range<usize>, Vec<Node>),
-    Map(Range<usize>, Vec<(Key, Node)>, Option<Key>),
+    Map(OpenMap),
+}
+
+struct OpenMap {
+    span: Range<usize>,
+    entries: Vec<(Key, Node)>,
+    /// The key whose value comes next.
+    key: Option<Key>,
+    /// Where each key was seen: a mapping with thousands of keys must not take thousands squared.
+    seen: BTreeMap<String, usize>,
 }
 
 struct Builder<'a> {
@@ -166,9 +176,11 @@ impl<'a> Builder<'a> {
     }
 
     fn scalar(&mut self, text: String, plain: bool, span: Range<usize>) -> Outcome<()> {
-        if let Some(Open::Map(_, entries, key @ None)) = self.open.last_mut() {
-            if let Some((first, _)) = entries.iter().find(|(known, _)| known.text == text) {
-                let (line, _) = self.file.line_column(first.span.start);
+        if let Some(Open::Map(map)) = self.open.last_mut()
+            && map.key.is_none()
+        {
+            if let Some(first) = map.seen.insert(text.clone(), span.start) {
+                let (line, _) = self.file.line_column(first);
                 return Err(Box::new(
                     Diagnostic::error(
                         Code::DuplicateField,
@@ -179,14 +191,16 @@ impl<'a> Builder<'a> {
                     .help(format!("the first is in line {line}; keep one of them")),
                 ));
             }
-            *key = Some(Key { text, span });
+            map.key = Some(Key { text, span });
             return Ok(());
         }
         self.add(Node { span, kind: Kind::Scalar { text, plain } })
     }
 
     fn open_one(&mut self, span: Range<usize>, is_list: bool) -> Outcome<()> {
-        if let Some(Open::Map(_, _, None)) = self.open.last() {
+        if let Some(Open::Map(map)) = self.open.last()
+            && map.key.is_none()
+        {
             return Err(self.fail(Code::WrongShape, span, "a field's name must be a text"));
         }
         if self.open.len() >= DEPTH_MAX {
@@ -198,13 +212,13 @@ impl<'a> Builder<'a> {
         }
         // A collection is pointed at by its key: its own text may run over many lines.
         let span = match self.open.last() {
-            Some(Open::Map(_, _, Some(key))) => key.span.clone(),
+            Some(Open::Map(OpenMap { key: Some(key), .. })) => key.span.clone(),
             _ => span,
         };
         self.open.push(if is_list {
             Open::List(span, Vec::new())
         } else {
-            Open::Map(span, Vec::new(), None)
+            Open::Map(OpenMap { span, entries: Vec::new(), key: None, seen: BTreeMap::new() })
         });
         Ok(())
     }
@@ -212,7 +226,7 @@ impl<'a> Builder<'a> {
     fn close(&mut self) -> Outcome<()> {
         match self.open.pop() {
             Some(Open::List(span, nodes)) => self.add(Node { span, kind: Kind::List(nodes) }),
-            Some(Open::Map(span, entries, _)) => {
+            Some(Open::Map(OpenMap { span, entries, .. })) => {
                 let has_key = matches!(self.open.last(), Some(Open::Map(..)));
                 let span = match entries.first() {
                     Some((key, _)) if !has_key => key.span.clone(),
@@ -236,9 +250,9 @@ impl<'a> Builder<'a> {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List(_, nodes)) => nodes.push(node),
-            Some(Open::Map(_, entries, key)) => {
-                if let Some(key) = key.take() {
-                    entries.push((key, node));
+            Some(Open::Map(map)) => {
+                if let Some(key) = map.key.take() {
+                    map.entries.push((key, node));
                 }
             }
         }

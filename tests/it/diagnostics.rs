@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use waypost::config::Config;
 use waypost::diagnostic::{Code, Report, SourceFile};
 
 /// A case: its title, its files, and the report that is expected.
@@ -24,6 +25,21 @@ const REPORT: &str = "--- report";
 fn journeys() {
     let templates: BTreeSet<String> = ["cart/first", "cart/second"].map(String::from).into();
     check("journeys.txt", |files| waypost::journey::compile(files, Some(&templates)).1);
+}
+
+/// A file `environment` holds variables, one a line.
+#[test]
+fn configurations() {
+    check("configuration.txt", |files| {
+        let of = |path| files.iter().find(|file| file.path == path);
+        let variables = of("environment").map_or("", |file| &file.text);
+        let variables = variables
+            .lines()
+            .map(|line| line.split_once('=').expect("a variable"))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Config::read(of("waypost.yaml"), Path::new(""), &variables).1
+    });
 }
 
 /// Every code is shown by a case, so that each can be seen to happen.

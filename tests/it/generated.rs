@@ -2,9 +2,10 @@
 //!
 //! `UPDATE=1 cargo test` writes them anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use waypost::config::{self, Config};
 use waypost::diagnostic::{Code, SourceFile};
 use waypost::journey::{self, FUNCTIONS, Type, Var};
 use waypost::model::EventName;
@@ -12,6 +13,34 @@ use waypost::model::EventName;
 #[test]
 fn journey_schema() {
     up_to_date("docs/schema/journey.schema.json", &journey::schema());
+}
+
+#[test]
+fn configuration_schema() {
+    up_to_date("docs/schema/waypost.schema.json", &config::schema());
+}
+
+#[test]
+fn configuration_reference() {
+    let lines: Vec<String> = config::keys()
+        .iter()
+        .map(|key| format!("| `{}` | {} | `{}` |", key.path, key.meaning, key.variable))
+        .collect();
+    let table = format!("| key | meaning | variable |\n|---|---|---|\n{}\n", lines.join("\n"));
+    let text = with_section(&read("docs/configuration.md"), "keys", &table);
+    up_to_date("docs/configuration.md", &text);
+}
+
+#[test]
+fn examples_in_the_configuration_reference_are_read() {
+    let text = read("docs/configuration.md");
+    let examples = examples(&text);
+    assert!(!examples.is_empty());
+    for example in examples {
+        let file = SourceFile::new("docs/configuration.md", example);
+        let (config, report) = Config::read(Some(&file), Path::new(""), &BTreeMap::new());
+        assert!(report.is_empty() && config.is_some(), "{}", report.render(false));
+    }
 }
 
 #[test]
@@ -40,8 +69,7 @@ fn journey_reference() {
 #[test]
 fn examples_in_the_reference_compile() {
     let text = read("docs/journeys.md");
-    let examples: Vec<&str> =
-        text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let examples = examples(&text);
     assert!(examples.len() > 5);
     for example in examples {
         let mut whole = String::from(example);
@@ -66,6 +94,10 @@ fn examples_in_the_reference_compile() {
         assert!(report.is_empty(), "{}", report.render(false));
         assert_eq!(plans.len(), 2);
     }
+}
+
+fn examples(text: &str) -> Vec<&str> {
+    text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
 fn type_name(ty: Type) -> &'static str {

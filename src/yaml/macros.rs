@@ -1,4 +1,4 @@
-//! Mappings with named fields, declared once.
+//! Declarations of what files hold: mappings with named fields, words, texts with a schema.
 
 /// Declares a mapping: a struct, its reader and its JSON Schema.
 ///
@@ -79,3 +79,49 @@ macro_rules! record {
     };
 }
 pub(crate) use record;
+
+/// Declares, for types that are a choice of words, how they are read and their JSON Schema.
+macro_rules! word_values {
+    ($($ty:ty { $($word:literal => $value:expr,)* })*) => {$(
+        impl $crate::yaml::Read for $ty {
+            fn read(node: &$crate::yaml::Node, reader: &mut $crate::yaml::Reader<'_>) -> Option<Self> {
+                $crate::yaml::words(node, reader, &[$(($word, $value)),*])
+            }
+        }
+
+        impl schemars::JsonSchema for $ty {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($ty).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "enum": [$($word),*] })
+            }
+        }
+    )*};
+}
+pub(crate) use word_values;
+
+/// Declares the JSON Schema of types that are read by rules of their own.
+macro_rules! text_schema {
+    ($($ty:ty, $schema:tt;)*) => {$(
+        impl schemars::JsonSchema for $ty {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($ty).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
+            }
+        }
+    )*};
+}
+pub(crate) use text_schema;

@@ -1,0 +1,71 @@
+//! `waypost verify`: what was decided live against a replay of the log.
+
+use std::path::Path;
+
+use crate::log::LogReader;
+use crate::replay::grouped;
+use crate::store::SqliteLedger;
+use crate::verify::verify;
+
+use super::talk::{bar, say};
+use super::{Outcome, setup};
+
+/// Replay the worker's own log and compare with what it decided live. The first difference is
+/// named; the exit code is 1 if there is one.
+///
+/// Example: waypost verify
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Write the result as one JSON object to stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
+    let config = setup::configuration(config)?.config;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let progress = bar("verifying", None);
+    let report = runtime.block_on(async {
+        let log = LogReader::open(&config.store.log).await?;
+        let ledger = SqliteLedger::open(&config.store.state).await?;
+        let report = verify(&log, &ledger, &mut |records| progress.set_position(records)).await?;
+        anyhow::Ok(report)
+    })?;
+    progress.finish_and_clear();
+    if args.json {
+        use std::io::Write;
+        let line = serde_json::json!({
+            "records": report.records,
+            "messages": report.messages,
+            "states": report.states,
+            "erased": report.erased,
+            "differences": report.differences,
+            "first": report.first,
+            "other_builds": report.other_builds,
+        });
+        writeln!(std::io::stdout(), "{line}")?;
+    }
+    for build in &report.other_builds {
+        say(&format!(
+            "note: build {build} decided last in a lane; this is {}",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+    say(&format!(
+        "{} records replayed, {} messages and {} states compared, {} messages erased",
+        grouped(report.records),
+        grouped(report.messages),
+        grouped(report.states),
+        grouped(report.erased),
+    ));
+    match report.first {
+        None => {
+            say("no difference");
+            Ok(Outcome::Done)
+        }
+        Some(first) => {
+            say(&format!("{} differences; the first: {first}", grouped(report.differences)));
+            Ok(Outcome::Found)
+        }
+    }
+}

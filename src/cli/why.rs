@@ -1,0 +1,145 @@
+//! `waypost why`: why a customer got a message, or did not.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::bail;
+
+use crate::engine::CustomerState;
+use crate::identity::Identify;
+use crate::log::LogReader;
+use crate::model::CustomerId;
+use crate::store::{Ledger, MessageStatus, SqliteLedger};
+
+use super::story::Line;
+use super::{Outcome, setup};
+
+/// Tell in plain words what the worker decided for a customer and why: each run that started or
+/// did not, each message that was sent or withheld. The worker may be running.
+///
+/// Examples:
+///   waypost why ann@shop.example
+///   waypost why 1002166 --journey abandoned-cart
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// The shop's customer id, an email address, a phone number, a device id, or Waypost's own id.
+    customer: String,
+    /// Of this journey only.
+    #[arg(long, value_name = "JOURNEY")]
+    journey: Option<String>,
+    /// Write one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
+    let config = setup::configuration(config)?.config;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let log = LogReader::open(&config.store.log).await?;
+        let ledger = SqliteLedger::open(&config.store.state).await?;
+        let mut identify = Identify::stored(log.identity_key().await?);
+        let customers = identify.named(&log, &args.customer).await?;
+        if customers.is_empty() {
+            bail!("nobody is known as `{}`", args.customer);
+        }
+        for customer in customers {
+            tell(args, &log, &ledger, customer).await?;
+        }
+        Ok(Outcome::Done)
+    })
+}
+
+async fn tell(
+    args: &Args,
+    log: &LogReader,
+    ledger: &SqliteLedger,
+    customer: CustomerId,
+) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let mut lines = Vec::new();
+    for trace in ledger.trace_of(customer).await? {
+        lines.push(Line::of_trace(&trace, lines.len()));
+    }
+    for message in ledger.messages_of(customer).await? {
+        let cancelled = message.reason.filter(|_| message.status == MessageStatus::Cancelled);
+        lines.push(Line::of_decision(&message.decision, cancelled, lines.len()));
+    }
+    lines.retain(|line| args.journey.is_none() || line.journey == args.journey);
+    lines.sort();
+    if args.json {
+        for line in &lines {
+            let line = serde_json::json!({
+                "at": line.at.to_string(),
+                "customer": customer.to_string(),
+                "journey": line.journey,
+                "words": line.words,
+            });
+            writeln!(out, "{line}")?;
+        }
+        return Ok(());
+    }
+    writeln!(out, "customer {customer}")?;
+    let partition = customer.partition(log.partitions());
+    if let Some(bytes) = ledger.state(partition, customer).await? {
+        for line in standing(&CustomerState::decode(&bytes)?) {
+            writeln!(out, "  {line}")?;
+        }
+    }
+    if lines.is_empty() {
+        writeln!(out, "  no journey has met this customer yet")?;
+    }
+    for line in lines {
+        writeln!(out, "  {}", line.shown())?;
+    }
+    Ok(())
+}
+
+/// What is known of the customer, in a few lines. Addresses are masked.
+fn standing(state: &CustomerState) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(winner) = state.pointer {
+        lines.push(format!("is one with customer {winner}"));
+        return lines;
+    }
+    let address = |address: &Option<crate::model::Text>| match address {
+        Some(address) => mask(address),
+        None => "not known".to_owned(),
+    };
+    lines.push(format!("email {}, phone {}", address(&state.email), address(&state.phone)));
+    for consent in &state.consents {
+        lines.push(format!(
+            "consent by {}{}: {:?}, said {}",
+            consent.channel.as_str(),
+            consent.topic.as_ref().map(|topic| format!(" for {topic}")).unwrap_or_default(),
+            consent.status,
+            consent.at,
+        ));
+    }
+    if let Some(cart) = state.open_cart().filter(|cart| !cart.lines.is_empty()) {
+        let items: Vec<String> =
+            cart.lines.iter().map(|item| format!("{} x {}", item.quantity, item.sku)).collect();
+        lines.push(format!("cart, last changed {}: {}", cart.changed_at, items.join(", ")));
+    }
+    if state.orders.count > 0 {
+        lines.push(format!("orders: {}", state.orders.count));
+    }
+    for run in state.runs.iter().filter(|run| run.is_active()) {
+        if let Some(at) = &run.at {
+            lines.push(format!(
+                "is in journey {} since {}, next due {}",
+                run.journey, run.start.time, at.due
+            ));
+        }
+    }
+    lines
+}
+
+/// An address of which only the beginning and the domain are shown.
+fn mask(address: &str) -> String {
+    let (local, domain) = address.split_once('@').unwrap_or((address, ""));
+    let shown: String = local.chars().take(2).collect();
+    let at = if domain.is_empty() { "" } else { "@" };
+    format!("{shown}***{at}{domain}")
+}

@@ -1,0 +1,64 @@
+//! Reading the configuration from where it is: the only place that reads the process's environment.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Report, SourceFile};
+use crate::yaml::BYTES_MAX;
+
+use super::{Config, env};
+
+/// The file that is read where none is named; it need not exist.
+pub const FILE_DEFAULT: &str = "waypost.yaml";
+
+/// Why the configuration could not be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file can't be opened or read.
+    #[error("the configuration {path} can't be read", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is larger than any configuration.
+    #[error("the configuration {path} is larger than {BYTES_MAX} bytes", path = path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Reads the named file, else `waypost.yaml` in this directory if there is one, and lays the
+/// process's `WAYPOST_...` variables over it. The configuration is `None` if the report has errors.
+///
+/// # Errors
+/// [`LoadError`] if the file can't be read as text; what is wrong in it is in the report.
+pub fn load(named: Option<&Path>) -> Result<(Option<Config>, Report), LoadError> {
+    let path = named.unwrap_or_else(|| Path::new(FILE_DEFAULT));
+    let failed = |source| LoadError::File { path: path.to_owned(), source };
+    let file = match std::fs::metadata(path) {
+        Ok(meta) if meta.len() > BYTES_MAX as u64 => {
+            return Err(LoadError::TooLarge { path: path.to_owned() });
+        }
+        Ok(_) => {
+            let text = std::fs::read_to_string(path).map_err(failed)?;
+            Some(SourceFile::new(path.display().to_string(), text))
+        }
+        Err(source) if source.kind() == io::ErrorKind::NotFound && named.is_none() => None,
+        Err(source) => return Err(failed(source)),
+    };
+    let base = path.parent().unwrap_or_else(|| Path::new(""));
+    Ok(Config::read(file.as_ref(), base, &environment()))
+}
+
+/// The variables that set keys. Others, and names or values that are no text, are left out.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with(env::PREFIX))
+        .collect()
+}

@@ -1,0 +1,159 @@
+//! The configuration: `waypost.yaml` and `WAYPOST_...` environment variables.
+//!
+//! [`Config::read`] is pure: a file's text and a map of variables in, a checked [`Config`] and a
+//! report out, with the same quality of messages as for journeys. [`load`] is the only place that
+//! reads the process's environment. Every key has a default that works on one machine.
+
+mod env;
+mod keys;
+mod load;
+mod lower;
+mod secret;
+mod syntax;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::journey::{Cap, ConsentRule, Rules, Shop, SourceRule};
+use crate::model::{Delay, EventName, Text};
+
+pub use keys::{ConfigKey, keys};
+pub use load::{FILE_DEFAULT, LoadError, load};
+pub use lower::{IDENTITY_KEY_CHARS_MIN, PARTITIONS_MAX};
+pub use secret::Secret;
+pub use syntax::schema;
+
+/// Everything that is configured, checked and with its defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where this worker runs; only `production` has a meaning of its own.
+    pub environment: Option<Text>,
+    /// The SQLite store.
+    pub store: Store,
+    /// The directory of journey files.
+    pub journeys: PathBuf,
+    /// The directory of templates.
+    pub templates: PathBuf,
+    /// The sources of events, by name.
+    pub inputs: BTreeMap<Text, Input>,
+    /// The HTTP server.
+    pub http: Http,
+    /// How time passes.
+    pub ticks: Ticks,
+    /// When state is written.
+    pub checkpoint: Checkpoint,
+    /// How much of the working set is kept in memory, in bytes.
+    pub cache_bytes: u64,
+    /// Keys the hashes that stand for identities.
+    pub identity_key: Option<Secret>,
+    /// The shop of events that name none, or none that is configured.
+    pub default_shop: Shop,
+    /// Shops by website or store view code, each completed from the default shop.
+    pub shops: BTreeMap<Text, Shop>,
+    /// What counts as consent.
+    pub consent: Vec<ConsentRule>,
+    /// Limits over all journeys.
+    pub limits: Vec<Cap>,
+}
+
+/// The SQLite store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// File of states, messages and traces.
+    pub state: PathBuf,
+    /// File of the log.
+    pub log: PathBuf,
+    /// Partitions of the log; fixed once the log exists.
+    pub partitions: u32,
+}
+
+/// One source of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// How its records are read.
+    pub format: InputFormat,
+    /// How long after it happened an event may come.
+    pub settle: Delay,
+    /// Which events it carries; `None` means any.
+    pub carries: Option<BTreeSet<EventName>>,
+}
+
+/// How records are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputFormat {
+    /// Adobe Commerce XDM.
+    Xdm,
+    /// CloudEvents with the event names of this project.
+    CloudEvents,
+    /// By a mapping file.
+    Mapping(PathBuf),
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What a caller must show; needed off loopback.
+    pub token: Option<Secret>,
+    /// The largest request body, in bytes.
+    pub body_limit: u64,
+}
+
+/// How time passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticks {
+    /// How often a tick is written, in milliseconds.
+    pub every_ms: i64,
+    /// How far a tick stays behind the inputs, so that events come in order, in milliseconds.
+    pub grace_ms: i64,
+}
+
+/// When state is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// At the latest so long after the last one while there is work, in milliseconds.
+    pub every_ms: i64,
+    /// At the latest after so many records.
+    pub records: u32,
+}
+
+impl Config {
+    /// Whether this worker serves real customers.
+    #[must_use]
+    pub fn is_production(&self) -> bool {
+        self.environment.as_deref() == Some("production")
+    }
+
+    /// What journeys share, as the engine reads it.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules {
+            caps: self.limits.clone(),
+            consents: self.consent.clone(),
+            shops: self.shops.clone(),
+            default_shop: self.default_shop.clone(),
+            sources: self
+                .inputs
+                .iter()
+                .map(|(name, input)| {
+                    let carries =
+                        input.carries.as_ref().map(|events| events.iter().cloned().collect());
+                    (name.clone(), SourceRule { settle: input.settle, carries })
+                })
+                .collect(),
+        }
+    }
+
+    /// The key of identity hashes: made from `identity_key`, else one that everybody knows.
+    #[must_use]
+    pub fn identity_key_bytes(&self) -> [u8; 32] {
+        let text = self.identity_key.as_ref().map_or("", Secret::expose);
+        blake3::derive_key("waypost identity key 1", text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests;

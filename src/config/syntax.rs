@@ -1,0 +1,163 @@
+//! What `waypost.yaml` looks like. The comments are the descriptions in the JSON Schema and in the
+//! reference.
+
+use std::collections::BTreeMap;
+
+use crate::journey::{ConsentMode, OnCap};
+use crate::model::{Currency, Delay, EventName, MessageChannel, Zone};
+use crate::yaml::{OneOrMany, Spanned, record};
+
+use super::Secret;
+use super::words::{Address, ByteSize, Country, FilePath, FormatWord, Listen, Locale, Url};
+
+/// The JSON Schema of the configuration, as formatted JSON.
+#[must_use]
+pub fn schema() -> String {
+    let schema = schemars::SchemaGenerator::default().into_root_schema_for::<ConfigFile>();
+    crate::yaml::schema_text(schema, "Waypost configuration")
+}
+
+record! {
+    /// The configuration of a worker.
+    pub(super) struct ConfigFile("the configuration") {
+        /// Where this worker runs: `production`, or any other name.
+        environment "environment": optional Spanned<String>,
+        /// The SQLite store.
+        store "store": optional StoreSyntax,
+        /// Directory of journey files. Default: `journeys`.
+        journeys "journeys": optional FilePath,
+        /// Directory of templates. Default: `templates`.
+        templates "templates": optional FilePath,
+        /// The sources of events, by name.
+        inputs "inputs": optional BTreeMap<String, Spanned<InputSyntax>>,
+        /// The HTTP server.
+        http "http": optional HttpSyntax,
+        /// How time passes.
+        ticks "ticks": optional TicksSyntax,
+        /// When state is written.
+        checkpoint "checkpoint": optional CheckpointSyntax,
+        /// How much of the working set is kept in memory. Default: 256 MB.
+        cache_bytes "cache_bytes": optional Spanned<ByteSize>,
+        /// Keys the hashes that stand for identities; at least 16 characters, never changed.
+        identity_key "identity_key": optional Spanned<Secret>,
+        /// Shops by website or store view code; `default` completes the others.
+        shops "shops": optional BTreeMap<String, ShopSyntax>,
+        /// What counts as consent; without a rule the customer must have said yes.
+        consent "consent": optional Vec<Spanned<ConsentSyntax>>,
+        /// Limits on marketing messages over all journeys.
+        limits "limits": optional Vec<LimitSyntax>,
+    }
+}
+
+record! {
+    /// The SQLite store.
+    pub(super) struct StoreSyntax("`store`") {
+        /// File of states, messages and traces. Default: `data/state.db`.
+        state "state": optional FilePath,
+        /// File of the log. Default: `data/log.db`.
+        log "log": optional FilePath,
+        /// Partitions of the log, 1 to 256; fixed once the log exists. Default: 1.
+        partitions "partitions": optional Spanned<u32>,
+    }
+}
+
+record! {
+    /// A source of events.
+    pub(super) struct InputSyntax("an input") {
+        /// How its records are read: `xdm`, `cloudevents` or `mapping`.
+        format "format": required Spanned<FormatWord>,
+        /// The mapping file, where `format` is `mapping`.
+        mapping "mapping": optional Spanned<FilePath>,
+        /// How long after it happened an event may come. Default: 0s.
+        settle "settle": optional Delay,
+        /// Which events it carries. Default: any.
+        carries "carries": optional OneOrMany<EventName>,
+    }
+}
+
+record! {
+    /// The HTTP server.
+    pub(super) struct HttpSyntax("`http`") {
+        /// Address and port. Default: `127.0.0.1:7070`.
+        listen "listen": optional Spanned<Listen>,
+        /// What a caller must show as a bearer token; needed unless `listen` is a loopback address.
+        token "token": optional Secret,
+        /// The largest request body. Default: 16 MB.
+        body_limit "body_limit": optional Spanned<ByteSize>,
+    }
+}
+
+record! {
+    /// How time passes.
+    pub(super) struct TicksSyntax("`ticks`") {
+        /// How often a tick is written. Default: 1s.
+        every "every": optional Spanned<Delay>,
+        /// How far a tick stays behind the inputs, so that events come in order. Default: 10s.
+        grace "grace": optional Spanned<Delay>,
+    }
+}
+
+record! {
+    /// When state is written.
+    pub(super) struct CheckpointSyntax("`checkpoint`") {
+        /// At the latest so long after the last one. Default: 500ms.
+        every "every": optional Spanned<Delay>,
+        /// At the latest after so many records. Default: 20000.
+        records "records": optional Spanned<u32>,
+    }
+}
+
+record! {
+    /// One shop: a website or store view.
+    pub(super) struct ShopSyntax("a shop") {
+        /// Its name, as customers know it.
+        name "name": optional String,
+        /// Sender of its mails: `shop@shop.example` or `Shop <shop@shop.example>`.
+        sender "sender": optional Address,
+        /// Postal address that its marketing mails carry.
+        postal_address "postal_address": optional String,
+        /// Its currency, for amounts that name none.
+        currency "currency": optional Currency,
+        /// Its zone, for customers whose zone is not known.
+        zone "zone": optional Zone,
+        /// Its language, such as `nl-BE`.
+        locale "locale": optional Locale,
+        /// Its country, two letters, for customers whose country is not known.
+        country "country": optional Country,
+        /// Address under which Waypost's pages are reachable.
+        public_url "public_url": optional Url,
+        /// Address of a product page, with `{sku}` in it.
+        product_url "product_url": optional Spanned<Url>,
+        /// Address of the cart; `{cart_id}` in it is replaced.
+        cart_url "cart_url": optional Url,
+    }
+}
+
+record! {
+    /// What counts as consent.
+    pub(super) struct ConsentSyntax("a consent rule") {
+        /// By which channel: `email` or `sms`.
+        channel "channel": required MessageChannel,
+        /// In which country, two letters; without it in all others.
+        country "country": optional Country,
+        /// `opt_in`: the customer said yes. `soft_opt_in`: or has ordered and not said no.
+        /// `double_opt_in`: said yes and confirmed it.
+        mode "mode": required ConsentMode,
+    }
+}
+
+record! {
+    /// At most so many marketing messages in a sliding window.
+    pub(super) struct LimitSyntax("a limit") {
+        /// For one channel; without it for all together.
+        channel "channel": optional MessageChannel,
+        /// For one topic; without it for all together.
+        topic "topic": optional String,
+        /// How many.
+        at_most "at_most": required Spanned<u32>,
+        /// In what time.
+        per "per": required Spanned<Delay>,
+        /// What happens to a message without room: `skip` (the default) or `wait`.
+        on_cap "on_cap": optional OnCap,
+    }
+}

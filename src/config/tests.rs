@@ -1,0 +1,112 @@
+//! Configurations as data: what they give and what is said of wrong ones.
+
+use std::path::Path;
+
+use super::*;
+use crate::diagnostic::SourceFile;
+use crate::journey::{ConsentMode, OnCap};
+use crate::model::{Currency, MessageChannel, Zone};
+
+fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    let file = SourceFile::new("waypost.yaml", text);
+    let variables =
+        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let (config, report) = Config::read(Some(&file), Path::new("/shop"), &variables);
+    config.ok_or_else(|| report.render(false))
+}
+
+#[test]
+fn everything_has_a_default() {
+    let config = read("# nothing yet\n", &[]).expect("a configuration");
+    assert_eq!(config.store.log, Path::new("/shop/data/log.db"));
+    assert_eq!(config.store.partitions, 1);
+    assert_eq!(config.http.listen, "127.0.0.1:7070".parse().expect("an address"));
+    assert_eq!((config.ticks.every_ms, config.ticks.grace_ms), (1_000, 10_000));
+    assert_eq!(config.rules(), Rules::default());
+    assert!(!config.is_production());
+}
+
+#[test]
+fn a_whole_file_becomes_rules() {
+    let text = r#"
+environment: production
+identity_key: "an-identity-key-of-32-characters"
+store: { state: /var/lib/waypost/state.db, log: log.db, partitions: 4 }
+inputs:
+  storefront: { format: xdm }
+  back-office: { format: mapping, mapping: mappings/erp.yaml, settle: 20m, carries: [ order.placed ] }
+http: { listen: "0.0.0.0:80", token: very-secret-token, body_limit: 1 MB }
+ticks: { every: 2s, grace: 1m }
+checkpoint: { every: 1s, records: 500 }
+cache_bytes: 1 GB
+shops:
+  default: { name: Shop, currency: EUR, zone: Europe/Amsterdam, country: NL }
+  be: { name: Winkel, locale: nl-BE, country: BE, product_url: "https://shop.example/{sku}" }
+consent:
+  - { channel: email, mode: opt_in }
+  - { channel: email, country: DE, mode: double_opt_in }
+limits:
+  - { channel: sms, at_most: 1, per: 7 days, on_cap: wait }
+"#;
+    let config = read(text, &[]).expect("a configuration");
+    assert!(config.is_production());
+    assert_eq!(config.store.log, Path::new("/shop/log.db"));
+    assert_eq!(config.cache_bytes, 1_000_000_000);
+    let rules = config.rules();
+    let shop = rules.shop(Some(&"be".into()));
+    assert_eq!(shop.name.as_deref(), Some("Winkel"));
+    assert_eq!(shop.currency, Currency::new("EUR"));
+    assert_eq!(shop.zone, Zone::named("Europe/Amsterdam"));
+    assert_eq!(rules.consent(MessageChannel::Email, Some("DE")), ConsentMode::Double);
+    assert_eq!(rules.consent(MessageChannel::Email, Some("NL")), ConsentMode::Explicit);
+    assert_eq!(rules.settle_ms([EventName::OrderPlaced].iter()), 20 * 60_000);
+    assert_eq!(rules.settle_ms([EventName::CartEmptied].iter()), 0);
+    assert_eq!(rules.caps[0].on_cap, OnCap::Wait);
+    // Secrets are nowhere in what may be logged.
+    let debug = format!("{config:?}");
+    assert!(!debug.contains("very-secret") && !debug.contains("an-identity-key"), "{debug}");
+}
+
+#[test]
+fn variables_set_every_key() {
+    let config = read(
+        "http: { listen: 127.0.0.1:1 }\ninputs: { back-office: { format: xdm } }\n",
+        &[
+            ("WAYPOST_HTTP_LISTEN", "127.0.0.1:2"),
+            ("WAYPOST_HTTP_TOKEN", "yes: no"),
+            ("WAYPOST_STORE_PARTITIONS", "4"),
+            ("WAYPOST_INPUTS_BACK_OFFICE_SETTLE", "5m"),
+            ("WAYPOST_INPUTS_APP_FORMAT", "cloudevents"),
+            ("WAYPOST_INPUTS_APP_CARRIES", "[ cart.viewed, order.placed ]"),
+            ("WAYPOST_SHOPS_DEFAULT_COUNTRY", "NO"),
+            ("WAYPOST_LIMITS", "[ { at_most: 3, per: 7 days } ]"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .expect("a configuration");
+    assert_eq!(config.http.listen.port(), 2);
+    assert_eq!(config.http.token, Some(Secret::new("yes: no")));
+    assert_eq!(config.store.partitions, 4);
+    assert_eq!(config.inputs["back-office"].settle, Delay::exact(300_000));
+    assert_eq!(config.inputs["app"].carries.as_ref().map(BTreeSet::len), Some(2));
+    assert_eq!(config.default_shop.country.as_deref(), Some("NO"));
+    assert_eq!(config.limits.len(), 1);
+    for key in keys() {
+        assert!(key.variable.starts_with("WAYPOST_"), "{key:?}");
+        assert!(!key.meaning.is_empty(), "{key:?}");
+    }
+}
+
+#[test]
+fn secrets_are_not_shown_by_messages() {
+    for (text, variables) in [
+        ("identity_key: tooshort\n", &[][..]),
+        ("http: { listen: \"0.0.0.0:80x\", token: tooshort }\n", &[]),
+        ("identity_key: 'tooshort'\nidentity: 1\n", &[]),
+        ("", &[("WAYPOST_IDENTITY_KEY", "tooshort")]),
+    ] {
+        let message = read(text, variables).expect_err("an error");
+        assert!(!message.contains("tooshort"), "{message}");
+        assert!(message.contains("*****"), "{message}");
+    }
+}

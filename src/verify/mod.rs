@@ -1,0 +1,319 @@
+//! Verify: the worker's own log replayed, and held against what it decided live.
+//!
+//! The same lane runs over the same records, without a store, up to where each lane stands.
+//! Handovers are in the log, so they are read and not made again. What is compared: every message
+//! (all of its decision, its status, its newest revision and content) and every customer's state.
+
+use std::collections::BTreeMap;
+
+use crate::engine::{CustomerState, Decision, Effect, Options, Reason};
+use crate::lane::{Lane, Merges, NoStore};
+use crate::log::LogReader;
+use crate::model::{CustomerId, MessageId};
+use crate::release;
+use crate::store::{LaneRow, Ledger, MessageStatus, StoredMessage};
+
+/// Records read from the log at one time; it changes no decision.
+const RECORDS: usize = 10_000;
+/// Messages read from the store at one time.
+const MESSAGES: u32 = 10_000;
+/// How often a worker that is running may move on before the comparison is given up.
+const TRIES: usize = 20;
+
+/// Why a verify could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log can't be read.
+    #[error(transparent)]
+    Log(#[from] crate::log::Error),
+    /// The store can't be read, or a record can't be applied.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// A release can't be used.
+    #[error(transparent)]
+    Release(#[from] release::Error),
+    /// The worker never stood still.
+    #[error(
+        "the worker moved on each time its messages were read; stop it, or try when it is idle"
+    )]
+    Busy,
+}
+
+/// What a verify found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Records replayed.
+    pub records: u64,
+    /// Messages compared.
+    pub messages: u64,
+    /// Customers whose states were compared.
+    pub states: u64,
+    /// Messages of erased customers: counted, not compared.
+    pub erased: u64,
+    /// How many messages and states differ.
+    pub differences: u64,
+    /// The first of them, in words.
+    pub first: Option<String>,
+    /// Builds, other than this one, that decided something last.
+    pub other_builds: Vec<String>,
+}
+
+/// What the replay comes to for one message.
+struct Expected {
+    partition: u32,
+    decision: Decision,
+    cancelled: Option<Reason>,
+    revision: u32,
+}
+
+/// Holds a log against a store. `progress` hears how many records are replayed.
+///
+/// # Errors
+/// [`Error`] if either can't be read.
+pub async fn verify(
+    log: &LogReader,
+    ledger: &impl Ledger,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, Error> {
+    let (lanes, stored) = standing(ledger).await?;
+    let mut report = Report { other_builds: other_builds(&lanes), ..Report::default() };
+    let mut expected = BTreeMap::new();
+    let mut changes = Vec::new();
+    let mut states = Vec::new();
+    for row in &lanes {
+        let lane = replay(log, row, &mut report, progress).await?;
+        let (mut lane, effects) = lane;
+        for (_, effect) in effects {
+            match effect {
+                Effect::Decide(decision) => {
+                    let known = Expected {
+                        partition: row.partition,
+                        decision: *decision,
+                        cancelled: None,
+                        revision: 1,
+                    };
+                    expected.insert(known.decision.message, known);
+                }
+                // A run that was handed over changes messages that another lane decided.
+                change => changes.push(change),
+            }
+        }
+        states.extend(lane.take_states().into_iter().map(|state| (row.partition, state)));
+    }
+    for change in changes {
+        apply(change, &mut expected);
+    }
+    compare_messages(stored, expected, &mut report);
+    compare_states(ledger, states, &mut report).await?;
+    Ok(report)
+}
+
+/// Where the lanes stand, and the messages decided up to there.
+async fn standing(ledger: &impl Ledger) -> Result<(Vec<LaneRow>, Vec<StoredMessage>), Error> {
+    for _ in 0..TRIES {
+        let before = ledger.lanes().await?;
+        let mut stored = Vec::new();
+        for row in &before {
+            let mut after = 0;
+            loop {
+                let page = ledger.decisions(row.partition, after, MESSAGES).await?;
+                let Some(last) = page.last() else { break };
+                after = last.seq;
+                stored.extend(page);
+            }
+        }
+        let positions = |rows: &[LaneRow]| -> Vec<_> { rows.iter().map(|r| r.position).collect() };
+        if positions(&before) == positions(&ledger.lanes().await?) {
+            return Ok((before, stored));
+        }
+    }
+    Err(Error::Busy)
+}
+
+fn other_builds(lanes: &[LaneRow]) -> Vec<String> {
+    let mut builds: Vec<String> = lanes
+        .iter()
+        .map(|row| row.build.clone())
+        .filter(|build| !build.is_empty() && build != env!("CARGO_PKG_VERSION"))
+        .collect();
+    builds.sort();
+    builds.dedup();
+    builds
+}
+
+/// Replays one partition up to where its lane stands.
+async fn replay(
+    log: &LogReader,
+    row: &LaneRow,
+    report: &mut Report,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Lane<NoStore>, Vec<(CustomerId, Effect)>), Error> {
+    let timeline = release::timeline(log, None, Options::default()).await?;
+    let mut lane =
+        Lane::take(NoStore, row.partition, log.partitions(), timeline, Merges::InLog).await?;
+    let mut next = 0;
+    let mut effects = Vec::new();
+    while next < row.position.end {
+        let records = log.read(row.partition, next, RECORDS).await?;
+        if records.is_empty() {
+            break;
+        }
+        for (offset, record) in records {
+            next = offset + 1;
+            if offset < row.position.end {
+                report.records += 1;
+                lane.push(offset, record).await?;
+            }
+        }
+        lane.flush().await?;
+        effects.extend(
+            lane.take_output()
+                .effects
+                .into_iter()
+                .filter(|(_, effect)| !matches!(effect, Effect::Trace(_))),
+        );
+        progress(report.records);
+    }
+    Ok((lane, effects))
+}
+
+fn apply(change: Effect, expected: &mut BTreeMap<MessageId, Expected>) {
+    match change {
+        Effect::Cancel { message, reason } => {
+            if let Some(known) = expected.get_mut(&message)
+                && known.decision.withheld.is_none()
+                && known.cancelled.is_none()
+            {
+                known.cancelled = Some(reason);
+            }
+        }
+        Effect::Revise { message, revision, data } => {
+            if let Some(known) = expected.get_mut(&message) {
+                known.revision = revision;
+                known.decision.data = data;
+            }
+        }
+        Effect::Decide(_)
+        | Effect::Outcome { .. }
+        | Effect::Trace(_)
+        | Effect::HandOver { .. }
+        | Effect::Forward { .. }
+        | Effect::Erase => {}
+    }
+}
+
+fn compare_messages(
+    stored: Vec<StoredMessage>,
+    mut expected: BTreeMap<MessageId, Expected>,
+    report: &mut Report,
+) {
+    for live in stored {
+        report.messages += 1;
+        let known = expected.remove(&live.decision.message);
+        if live.erased {
+            report.erased += 1;
+            continue;
+        }
+        let message = live.decision.message;
+        let what = match known {
+            None => Some("the worker decided it, the replay does not".to_owned()),
+            Some(known) => differing(&live, &known),
+        };
+        if let Some(what) = what {
+            report.differ(|| {
+                let decision = &live.decision;
+                format!(
+                    "message {message} of customer {} ({}), journey {}, step {}, due {}, partition {}: {what}",
+                    decision.customer,
+                    live.customer,
+                    decision.journey,
+                    decision.step,
+                    decision.at,
+                    live.partition,
+                )
+            });
+        }
+    }
+    let mut missing: Vec<Expected> = expected.into_values().collect();
+    missing.sort_by_key(|known| (known.decision.at, known.decision.message));
+    for known in missing {
+        report.differ(|| {
+            let decision = &known.decision;
+            format!(
+                "message {} of customer {}, journey {}, step {}, due {}, partition {}: the replay decides it, the worker did not",
+                decision.message,
+                decision.customer,
+                decision.journey,
+                decision.step,
+                decision.at,
+                known.partition,
+            )
+        });
+    }
+}
+
+/// What differs between a message as kept and as replayed.
+fn differing(live: &StoredMessage, known: &Expected) -> Option<String> {
+    let status = match (known.decision.withheld, known.cancelled) {
+        (Some(_), _) => MessageStatus::Withheld,
+        (None, Some(_)) => MessageStatus::Cancelled,
+        (None, None) => MessageStatus::Decided,
+    };
+    let reason = known.decision.withheld.or(known.cancelled);
+    if (live.status, live.reason) != (status, reason) {
+        let words = |status: MessageStatus, reason: Option<Reason>| match reason {
+            Some(reason) => format!("{} ({})", status.as_str(), reason.as_str()),
+            None => status.as_str().to_owned(),
+        };
+        return Some(format!(
+            "the worker has it as {}, the replay as {}",
+            words(live.status, live.reason),
+            words(status, reason)
+        ));
+    }
+    if live.revision != known.revision {
+        return Some(format!("revision {} live, {} replayed", live.revision, known.revision));
+    }
+    if live.decision != known.decision {
+        return Some(format!("decided as {:?}, replayed as {:?}", live.decision, known.decision));
+    }
+    None
+}
+
+async fn compare_states(
+    ledger: &impl Ledger,
+    mut states: Vec<(u32, CustomerState)>,
+    report: &mut Report,
+) -> Result<(), Error> {
+    states.sort_by_key(|(partition, state)| (*partition, state.id));
+    for (partition, state) in states {
+        report.states += 1;
+        let live = ledger.state(partition, state.id).await?;
+        let live = match live {
+            None => None,
+            Some(bytes) => Some(
+                CustomerState::decode(&bytes)
+                    .map_err(|error| crate::store::Error::Unusable(error.to_string()))?,
+            ),
+        };
+        let same = match &live {
+            None => state.is_blank(),
+            Some(live) => *live == state,
+        };
+        if !same {
+            report.differ(|| {
+                format!("the state of customer {} in partition {partition} differs", state.id)
+            });
+        }
+    }
+    Ok(())
+}
+
+impl Report {
+    fn differ(&mut self, what: impl FnOnce() -> String) {
+        self.differences += 1;
+        if self.first.is_none() {
+            self.first = Some(what());
+        }
+    }
+}
