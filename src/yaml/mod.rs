@@ -18,6 +18,6 @@ mod tree;
 
 pub(crate) use macros::{record, text_schema, word_values};
 pub use read::{Needed, OneOrMany, Read, Reader, ScalarOr, Spanned, words};
-pub use scalar::{looks_like_number, parsed, trap};
+pub use scalar::{EVENT_MISTAKES_MAX, looks_like_number, parsed, trap};
 pub use schema::schema_text;
 pub use tree::{BYTES_MAX, DEPTH_MAX, Key, Kind, NODES_MAX, Node, parse};
