@@ -254,7 +254,7 @@ impl Read for Currency {
 const EVENT_NAME_BYTES_MAX: usize = 128;
 
 /// A name with so few mistakes is taken for a misspelt one, not for an event of the shop's own.
-const EVENT_MISTAKES_MAX: usize = 2;
+pub const EVENT_MISTAKES_MAX: usize = 2;
 
 impl Read for EventName {
     /// A known event, or one of the shop's own; a name that is nearly a known one is an error.

@@ -66,6 +66,9 @@ pub enum ExprErrorKind {
 }
 
 /// Which variables mean something where a condition stands.
+///
+/// `event` is the event that a rule speaks of; in `only_while` and in `if` steps it is the event
+/// that started the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// Whether there is an event to speak of.

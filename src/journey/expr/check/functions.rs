@@ -102,7 +102,12 @@ impl Checker<'_> {
             Some((_, usage, _)) => {
                 (format!("`{name}` is not used like this"), Some(format!("write it as in {usage}")))
             }
-            None => (format!("no function is called `{name}`"), did_you_mean(name, known)),
+            None => {
+                let help = ELSEWHERE.iter().find(|(theirs, _)| *theirs == name);
+                let help = help.map(|(_, ours)| format!("write {ours}"));
+                let help = help.or_else(|| did_you_mean(name, known));
+                (format!("no function is called `{name}`"), help)
+            }
         };
         self.fail(ExprErrorKind::Unknown, self.range(tree), message, help.as_deref())
     }
@@ -111,6 +116,14 @@ impl Checker<'_> {
 fn example(function: &str) -> &'static str {
     FUNCTIONS.iter().find(|(name, ..)| *name == function).map_or("", |(_, usage, _)| usage)
 }
+
+/// Functions that CEL has elsewhere, and what takes their place.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("timestamp", "time('2026-03-01T12:00:00Z') or date('2026-03-01')"),
+    ("duration", "days(90), hours(4) or minutes(30)"),
+    ("matches", "contains, startsWith or endsWith"),
+    ("lowerAscii", "lower()"),
+];
 
 /// Every function: its name, how it is used and what it gives.
 pub const FUNCTIONS: &[(&str, &str, &str)] = &[

@@ -2,11 +2,14 @@
 
 use cel::common::ast::{Expr as Cel, IdedExpr, SelectExpr};
 
-use crate::diagnostic::{did_you_mean, nearest};
+use crate::diagnostic::{did_you_mean, did_you_mean_within, nearest};
 use crate::journey::{Type, Var};
+use crate::model::{EventName, Zone};
+use crate::yaml::EVENT_MISTAKES_MAX;
 
 use super::super::node::{ItemField, Node};
-use super::{Checker, ExprErrorKind, Typed};
+use super::functions::FUNCTIONS;
+use super::{Checker, ExprErrorKind, Typed, name_of};
 
 impl Checker<'_> {
     /// A variable, or a field of a bound item.
@@ -61,6 +64,19 @@ impl Checker<'_> {
 
     fn unknown_variable(&mut self, tree: &IdedExpr, path: &str) -> Option<Typed> {
         let all = || Var::ALL.iter().map(|(_, path, ..)| *path);
+        if let Some((variable, part)) = path.rsplit_once('.')
+            && let Some(var) = Var::named(variable)
+        {
+            let message = format!("`{variable}` is {}, which has no fields", name_of(var.ty()));
+            let help = match var.ty() {
+                Type::Items => "write `cart.items.exists(i, i.sku == 'A')`".to_owned(),
+                _ if FUNCTIONS.iter().any(|(name, ..)| *name == part) => {
+                    format!("write `{variable}.{part}(…)`")
+                }
+                _ => format!("compare `{variable}` itself"),
+            };
+            return self.fail(ExprErrorKind::Unknown, self.range(tree), message, Some(&help));
+        }
         let (root, field) = path.split_once('.').unwrap_or((path, ""));
         let fields: Vec<&str> = all()
             .filter_map(|path| path.split_once('.'))
@@ -84,6 +100,40 @@ impl Checker<'_> {
         self.fail(ExprErrorKind::Unknown, self.range(tree), message, Some(&help))
     }
 
+    /// Whether a variable can have the value it is compared with; if not, it is reported, because
+    /// such a comparison would silently be the same always.
+    pub(super) fn possible(&mut self, tree: &IdedExpr, variable: &Node, value: &Node) -> bool {
+        let (Node::Var(var), Node::Text(text)) = (variable, value) else { return true };
+        let text: &str = text;
+        let (fits, help) = match var {
+            Var::EventChannel => {
+                let help = did_you_mean(text, CHANNELS.iter().copied());
+                let all = || format!("it is one of {}", CHANNELS.join(", "));
+                (CHANNELS.contains(&text), help.unwrap_or_else(all))
+            }
+            Var::EventName => {
+                let known = || EventName::KNOWN.iter().map(|(_, name, _)| *name);
+                let is_known = !matches!(EventName::new(text), EventName::Custom(_));
+                let help = did_you_mean_within(text, EVENT_MISTAKES_MAX, known());
+                (is_known || help.is_none(), help.unwrap_or_default())
+            }
+            Var::CustomerCountry => {
+                let fits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase());
+                (fits, "write two capital letters, as in 'NL'".to_owned())
+            }
+            Var::CustomerZone => (
+                Zone::named(text).is_some(),
+                "write an IANA name, as in 'Europe/Berlin'".to_owned(),
+            ),
+            _ => return true,
+        };
+        if !fits {
+            let message = format!("`{}` is never '{text}'", var.path());
+            self.fail::<()>(ExprErrorKind::Type, self.range(tree), message, Some(&help));
+        }
+        fits
+    }
+
     pub(super) fn has(&mut self, select: &SelectExpr) -> Option<Typed> {
         let plain = IdedExpr {
             id: select.operand.id,
@@ -93,6 +143,9 @@ impl Checker<'_> {
         Some((Node::Has(Box::new(node)), Type::Bool))
     }
 }
+
+/// What `event.channel` can be.
+const CHANNELS: [&str; 5] = ["web", "app", "store", "phone", "unknown"];
 
 /// The dotted path of a variable; `None` for anything else.
 fn path(tree: &IdedExpr) -> Option<String> {

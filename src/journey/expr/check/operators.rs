@@ -97,7 +97,9 @@ impl Checker<'_> {
         let mut among = Vec::new();
         for (element, tree) in elements.into_iter().zip(&list.elements) {
             let (node, other) = element?;
-            if !self.comparable(tree, Comparison::Equal, ty, other) {
+            let fits = self.comparable(tree, Comparison::Equal, ty, other)
+                && self.possible(tree, &wanted, &node);
+            if !fits {
                 return None;
             }
             among.push(node);
@@ -112,8 +114,10 @@ impl Checker<'_> {
         (a, ty): Typed,
         (b, other): Typed,
     ) -> Option<Typed> {
-        self.comparable(tree, how, ty, other)
-            .then(|| (Node::Compare(how, Box::new(a), Box::new(b)), Type::Bool))
+        let fits = self.comparable(tree, how, ty, other)
+            && self.possible(tree, &a, &b)
+            && self.possible(tree, &b, &a);
+        fits.then(|| (Node::Compare(how, Box::new(a), Box::new(b)), Type::Bool))
     }
 
     /// Whether two types can be compared; if not, it is reported.

@@ -11,7 +11,8 @@ impl Checker<'_> {
     pub(super) fn range(&self, tree: &IdedExpr) -> Range<usize> {
         let mut range = self.source.len()..0;
         self.cover(tree, &mut range);
-        if range.start >= range.end { 0..self.source.len() } else { range }
+        let is_exact = range.start < range.end && self.source.get(range.clone()).is_some();
+        if is_exact { range } else { 0..self.source.len() }
     }
 
     /// The parser gives places of tokens (the last byte included), not of whole parts; a call's
@@ -25,7 +26,11 @@ impl Checker<'_> {
                     end = self.closing(end);
                 }
                 Cel::Comprehension(_) | Cel::List(_) => end = self.closing(end),
-                Cel::Select(select) => end += select.field.len(),
+                Cel::Select(select) if self.source[start..].starts_with('.') => {
+                    end += select.field.len();
+                }
+                // The operand of `has(a.b)` stands for the whole of it.
+                Cel::Select(select) => end += 1 + select.field.len(),
                 _ => (),
             }
             range.start = range.start.min(start);
