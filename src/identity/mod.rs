@@ -23,12 +23,10 @@ mod tests;
 pub use graph::{GraphError, Key};
 pub use load::LoadError;
 
-use crate::log::{CartMoved, CustomerEvent, GraphRow, Merge, Record};
-use crate::model::{
-    CustomerId, Event, EventName, Identity, Namespace, Text, Tie, Timestamp, derive,
-};
+use crate::log::{CustomerEvent, GraphRow, Record};
+use crate::model::{CustomerId, Event, EventName, Identity};
 
-use graph::{Found, Graph, Root, Row, cart_key, identity_key};
+use graph::{Found, Graph, Row, cart_key, identity_key};
 
 /// The most identities of a person that one customer has; further ones are not linked.
 pub const IDENTITIES_MAX: u16 = 50;
@@ -106,6 +104,10 @@ impl Identify {
         event: Event,
         out: &mut Vec<Record>,
     ) -> Result<CustomerId, Rejected> {
+        if let Some(customer) = self.plain(&event) {
+            out.push(Record::Event(Box::new(CustomerEvent { customer, event })));
+            return Ok(customer);
+        }
         resolve::Resolving::new(self, event, out)?.run()
     }
 
@@ -128,6 +130,19 @@ impl Identify {
     /// are committed: until then the store does not know them.
     pub fn trim(&mut self, rows_max: usize) {
         self.graph.trim(rows_max);
+    }
+
+    /// The customer of an event that changes nothing here: it carries one identity of a known
+    /// person and no cart. Most events of a file are such, and this is all they cost.
+    fn plain(&self, event: &Event) -> Option<CustomerId> {
+        let [only] = event.identities.as_slice() else { return None };
+        if !only.is_person() || event.cart_id.is_some() || event.name == EventName::CustomerDeleted
+        {
+            return None;
+        }
+        let link = self.graph.link(identity_key(&self.secret, only))?;
+        let customer = link.customer.filter(|_| link.erased.is_none())?;
+        matches!(self.graph.get(customer.0), Some(Row::Root(_))).then_some(customer)
     }
 
     fn missing_of(&self, key: Key, out: &mut Vec<Key>) {

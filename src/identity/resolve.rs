@@ -1,8 +1,12 @@
 //! One event through the identity graph.
 
-use super::graph::{Device, Link, customer_id};
-use super::*;
-use crate::model::HOUR_MS;
+use crate::log::{CartMoved, CustomerEvent, Merge, Record};
+use crate::model::{
+    CustomerId, Event, EventName, HOUR_MS, Identity, Namespace, Text, Tie, Timestamp, derive,
+};
+
+use super::graph::{Device, Found, Key, Link, Root, Row, cart_key, customer_id, identity_key};
+use super::{DEVICE_IDLE_MS, IDENTITIES_MAX, Identify, Rejected};
 
 /// One event on its way to its customer.
 pub(super) struct Resolving<'a> {

@@ -7,7 +7,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{DAY_MS, MINUTE_MS, Tie};
+use crate::log::Record;
+use crate::model::{DAY_MS, MINUTE_MS, Namespace, Text, Tie, Timestamp};
 
 const SECRET: [u8; 32] = [7; 32];
 const START: i64 = 1_700_000_000_000;

@@ -25,7 +25,8 @@ pub use rows::*;
 pub const PARTITIONS_MAX: u32 = 1_024;
 /// The most records in one batch, hence in one row.
 pub const BATCH_RECORDS_MAX: usize = 4_096;
-/// The most bytes of one encoded batch that is read back; 4,096 records of 64 KB.
+/// The most bytes of one encoded batch that is read back; larger ones hold a single record, and no
+/// source may send one that large.
 pub const BATCH_BYTES_MAX: usize = 256 << 20;
 
 const KIND: Kind = Kind {

@@ -109,6 +109,22 @@ async fn reading_starts_anywhere_and_stops_after_a_batch() {
 }
 
 #[tokio::test]
+async fn a_batch_of_many_bytes_is_split() {
+    let place = Place::new();
+    let mut log = place.open(1).await;
+    let large = |id: &str| {
+        let Record::Event(mut event) = event(1, id) else { unreachable!() };
+        event.event.data = Some(id.repeat(9 << 20).into());
+        Record::Event(event)
+    };
+    log.append(records(["a", "b", "c"].map(large))).await.unwrap();
+    let reader = log.reader();
+    assert_eq!(reader.read(0, 1, 1).await.unwrap(), [(1, large("b"))]);
+    assert_eq!(reader.read(0, 0, 3).await.unwrap().len(), 3);
+    assert_eq!(log.end(0), 3);
+}
+
+#[tokio::test]
 async fn all_of_an_append_is_there_after_reopening() {
     let place = Place::new();
     let mut log = place.open(2).await;

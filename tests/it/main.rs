@@ -1,4 +1,5 @@
 //! Integration tests: one module a topic.
 
+mod identify;
 mod log;
 mod store;
