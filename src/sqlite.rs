@@ -311,14 +311,15 @@ async fn is_new(
     path: &Path,
     kind: &Kind,
 ) -> Result<bool, Error> {
+    // A crash while the first migration ran leaves its bookkeeping table and nothing else.
     let (id, tables): (i32, i64) = sqlx::query_as(
-        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)",
+        "SELECT (SELECT application_id FROM pragma_application_id),
+                (SELECT count(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations')",
     )
     .fetch_one(connection)
     .await
     .map_err(|source| explain(path, kind, "opening", source))?;
-    // A crash while the first migration ran leaves its bookkeeping table and nothing else.
-    if id == 0 && tables <= 2 {
+    if id == 0 && tables == 0 {
         return Ok(true);
     }
     if id == kind.application_id {
