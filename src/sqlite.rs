@@ -311,14 +311,15 @@ async fn is_new(
     path: &Path,
     kind: &Kind,
 ) -> Result<bool, Error> {
+    // A crash while the first migration ran leaves its bookkeeping table and nothing else.
     let (id, tables): (i32, i64) = sqlx::query_as(
-        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)",
+        "SELECT (SELECT application_id FROM pragma_application_id),
+                (SELECT count(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations')",
     )
     .fetch_one(connection)
     .await
     .map_err(|source| explain(path, kind, "opening", source))?;
-    // A crash while the first migration ran leaves its bookkeeping table and nothing else.
-    if id == 0 && tables <= 2 {
+    if id == 0 && tables == 0 {
         return Ok(true);
     }
     if id == kind.application_id {
@@ -368,4 +369,43 @@ fn migration_failed(path: &Path, kind: &Kind, error: MigrateError) -> Error {
 
 fn message(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = Kind {
+        name: "test file",
+        application_id: 0x7777,
+        migrations: &[(1, "one", "PRAGMA application_id = 30583; CREATE TABLE t (x INTEGER);")],
+    };
+
+    #[tokio::test]
+    async fn a_commit_is_on_the_disk_when_it_returns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        let mut database = open(&path, &KIND, Limits::default()).await.unwrap();
+        for (pragma, value) in [("journal_mode", "wal"), ("synchronous", "2"), ("fullfsync", "1")] {
+            let sql =
+                sqlx::AssertSqlSafe(format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"));
+            let found: String =
+                sqlx::query_scalar(sql).fetch_one(&mut database.writer).await.unwrap();
+            assert_eq!(found, value, "{pragma}");
+        }
+        // A reader can't write.
+        let refused = sqlx::raw_sql("INSERT INTO t VALUES (1)").execute(&database.readers).await;
+        assert!(refused.is_err());
+    }
+
+    #[test]
+    fn chunks_have_few_sizes_and_lose_nothing() {
+        for count in [0, 1, 3, 31, 255, 256, 300, 1_000] {
+            let rows: Vec<usize> = (0..count).collect();
+            let chunks: Vec<&[usize]> = chunks(&rows).collect();
+            assert_eq!(chunks.concat(), rows);
+            assert!(chunks.iter().all(|chunk| [256, 32, 4, 1].contains(&chunk.len())));
+        }
+        assert_eq!(repeated("IN ({})", "?", 3).as_str(), "IN (?,?,?)");
+    }
 }

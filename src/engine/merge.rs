@@ -74,6 +74,16 @@ impl Engine {
             effects.push(Effect::Forward { winner });
             return;
         }
+        // A cart without an id of the shop's is the one that has only a number of ours.
+        let own_number =
+            || state.carts.iter().rev().map(|cart| &cart.key).find(|k| k.starts_with('#'));
+        let cart_id = match cart_id.as_str() {
+            "" => &own_number().cloned().unwrap_or_default(),
+            _ => cart_id,
+        };
+        if cart_id.is_empty() {
+            return;
+        }
         if cart::take_away(state, cart_id).is_some() {
             trace_customer(effects, time, TraceKind::CartMoved, Some(cart_id.clone()));
         }

@@ -11,6 +11,7 @@ mod rows;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::watch;
 
@@ -25,7 +26,8 @@ pub use rows::*;
 pub const PARTITIONS_MAX: u32 = 1_024;
 /// The most records in one batch, hence in one row.
 pub const BATCH_RECORDS_MAX: usize = 4_096;
-/// The most bytes of one encoded batch that is read back; 4,096 records of 64 KB.
+/// The most bytes of one encoded batch that is read back; larger ones hold a single record, and no
+/// source may send one that large.
 pub const BATCH_BYTES_MAX: usize = 256 << 20;
 
 const KIND: Kind = Kind {
@@ -163,23 +165,23 @@ impl Log {
 
 /// Writes the head of a new log; does nothing to one that has it.
 async fn create(writer: &mut SqliteConnection, partitions: u32) -> Result<(), sqlx::Error> {
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let made = sqlx::query(
         "INSERT INTO log (partitions, identity_key)
          SELECT ?, randomblob(32) WHERE NOT EXISTS (SELECT 1 FROM log)",
     )
     .bind(partitions)
-    .execute(&mut *writer)
+    .execute(&mut *transaction)
     .await?;
-    if made.rows_affected() == 0 {
-        return Ok(());
+    if made.rows_affected() > 0 {
+        sqlx::query(
+            "INSERT INTO partitions (partition, next_offset)
+             WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
+             SELECT i, 0 FROM n",
+        )
+        .bind(partitions)
+        .execute(&mut *transaction)
+        .await?;
     }
-    sqlx::query(
-        "INSERT INTO partitions (partition, next_offset)
-         WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
-         SELECT i, 0 FROM n",
-    )
-    .bind(partitions)
-    .execute(writer)
-    .await?;
-    Ok(())
+    transaction.commit().await
 }

@@ -33,7 +33,8 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Takes out all messages and the trace, in order, so that a long replay can write them away.
+    /// Takes out all messages and the trace, in order, at the end of a replay: a message that was
+    /// taken out can't change any more.
     #[must_use]
     pub fn drain(&self) -> (Vec<StoredMessage>, Vec<(CustomerId, Trace)>) {
         let mut kept = self.kept();

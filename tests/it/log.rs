@@ -39,6 +39,10 @@ impl Place {
         self.folder.path().join("log.db")
     }
 
+    fn wal(&self) -> std::path::PathBuf {
+        self.folder.path().join("log.db-wal")
+    }
+
     async fn open(&self, partitions: u32) -> Log {
         Log::open(&self.path(), partitions).await.unwrap()
     }
@@ -106,6 +110,22 @@ async fn reading_starts_anywhere_and_stops_after_a_batch() {
     }
     assert_eq!(reader.read(0, 10_000, 1).await.unwrap(), []);
     assert_eq!(reader.read(7, 0, 1).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_batch_of_many_bytes_is_split() {
+    let place = Place::new();
+    let mut log = place.open(1).await;
+    let large = |id: &str| {
+        let Record::Event(mut event) = event(1, id) else { unreachable!() };
+        event.event.data = Some(id.repeat(9 << 20).into());
+        Record::Event(event)
+    };
+    log.append(records(["a", "b", "c"].map(large))).await.unwrap();
+    let reader = log.reader();
+    assert_eq!(reader.read(0, 1, 1).await.unwrap(), [(1, large("b"))]);
+    assert_eq!(reader.read(0, 0, 3).await.unwrap().len(), 3);
+    assert_eq!(log.end(0), 3);
 }
 
 #[tokio::test]
@@ -199,6 +219,7 @@ async fn a_full_disk_keeps_nothing_and_says_so() {
 
 #[tokio::test]
 async fn unusable_files_are_refused_with_the_way_out() {
+    use sqlx::Connection;
     let place = Place::new();
     let log = place.open(2).await;
     let error = Log::open(&place.path(), 2).await.unwrap_err().to_string();
@@ -212,6 +233,13 @@ async fn unusable_files_are_refused_with_the_way_out() {
     let state = place.folder.path().join("state.db");
     drop(waypost::store::SqliteStore::open(&state).await.unwrap());
     let error = Log::open(&state, 2).await.unwrap_err().to_string();
+    assert!(error.contains("not a Waypost log"), "{error}");
+    let foreign = place.folder.path().join("foreign.db");
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(&foreign).create_if_missing(true);
+    let mut shell = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE theirs (x)").execute(&mut shell).await.unwrap();
+    let error = Log::open(&foreign, 2).await.unwrap_err().to_string();
     assert!(error.contains("not a Waypost log"), "{error}");
     let nowhere = place.folder.path().join("no/such/folder/log.db");
     let error = Log::open(&nowhere, 2).await.unwrap_err().to_string();
@@ -258,4 +286,39 @@ async fn a_damaged_batch_is_named() {
     let moved =
         CartMoved { customer: CustomerId(1), cart_id: text, time: at(1), tie: Tie::default() };
     assert_eq!(Record::CartMoved(moved).customer(), Some(CustomerId(1)));
+}
+
+#[tokio::test]
+async fn a_power_cut_leaves_whole_appends() {
+    let place = Place::new();
+    let mut log = place.open(1).await;
+    let mut sizes = Vec::new();
+    for number in 0..20_u64 {
+        let tie = Tie { source: 1, partition: 0, offset: number };
+        let append = Append {
+            records: vec![event(1, "x"), event(1, &number.to_string())],
+            graph: vec![GraphRow { key: number.into(), row: vec![1; 2_000], tie }],
+            positions: vec![InputPosition { source: 1, partition: 0, next: number + 1 }],
+            ..Append::default()
+        };
+        log.append(append).await.unwrap();
+        sizes.push(std::fs::metadata(place.wal()).unwrap().len());
+    }
+    // What is on the disk when the power goes: the file, and the write-ahead log up to anywhere.
+    let (file, wal) = (std::fs::read(place.path()).unwrap(), std::fs::read(place.wal()).unwrap());
+    let last = *sizes.last().unwrap();
+    for cut in (0..=last).step_by(2_999).chain([last - 1, last]) {
+        let after = Place::new();
+        std::fs::write(after.path(), &file).unwrap();
+        std::fs::write(after.wal(), &wal[..usize::try_from(cut).unwrap()]).unwrap();
+        let log =
+            Log::open(&after.path(), 1).await.unwrap_or_else(|error| panic!("{cut}: {error}"));
+        let whole = sizes.iter().filter(|size| **size <= cut).count() as u64;
+        let reader = log.reader();
+        let next = reader.positions().await.unwrap().first().map_or(0, |position| position.next);
+        assert_eq!(next, whole, "cut at {cut}");
+        assert_eq!((log.end(0), all(&reader, 0).await.len() as u64), (whole * 2, whole * 2));
+        let keys: Vec<u128> = (0..20).collect();
+        assert_eq!(reader.graph(&keys).await.unwrap().len() as u64, whole);
+    }
 }

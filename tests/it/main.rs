@@ -3,6 +3,7 @@
 mod diagnostics;
 mod generate;
 mod generated;
+mod identify;
 mod layers;
 mod log;
 mod store;

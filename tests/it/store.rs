@@ -368,6 +368,30 @@ async fn a_reopened_file_has_everything() {
 }
 
 #[tokio::test]
+async fn a_store_is_shared_by_tasks() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(open(&folder.path().join("state.db")).await);
+    let lanes: Vec<_> = (0..4)
+        .map(|partition| {
+            let store = std::sync::Arc::clone(&store);
+            tokio::spawn(async move {
+                let (lease, _) = store.take(partition).await.unwrap();
+                for round in 0..5 {
+                    let first = u128::from(partition) * 1_000 + round * 10;
+                    store.commit(lease, checkpoint(first, 5)).await.unwrap();
+                    store.load(lease, &[CustomerId(3)]).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for lane in lanes {
+        lane.await.unwrap();
+    }
+    let decided = store.ledger().counts().await.unwrap().iter().map(|row| row.messages).sum();
+    assert_eq!(60_u64, decided);
+}
+
+#[tokio::test]
 async fn several_lanes_share_one_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("state.db")).await;

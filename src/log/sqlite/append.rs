@@ -9,11 +9,14 @@ use crate::model::{ReleaseId, Timestamp};
 use crate::sqlite::{chunks, repeated};
 
 use super::super::{Control, Record, encode};
+use super::read::{Head, head};
 use super::*;
 
 /// Level of compression: batches shrink to a fifth at over 200 MB/s, which is cheaper than
 /// writing them whole.
 const ZSTD_LEVEL: i32 = 1;
+/// A batch of more bytes is split, so that a reader needs no more at once.
+const BATCH_BYTES_SPLIT: usize = 16 << 20;
 
 impl Log {
     /// Appends in one transaction. When it returns, all of it survives a power cut; if it returns
@@ -22,19 +25,20 @@ impl Log {
     /// # Errors
     /// [`Error`] if the file can't be written, with what to do about it.
     pub async fn append(&mut self, append: Append) -> Result<Appended, Error> {
-        let before = self.ends.borrow().clone();
         let failed = self.failed("appending");
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        // From the file and not from memory: an append whose future was dropped may be in it.
+        let Head { ends: before, ticks, .. } = head(&mut transaction, &self.path).await?;
         let relayed = append.relayed.len();
         let fresh = not_received(&mut transaction, append.relayed).await.map_err(&failed)?;
         let known = relayed - fresh.len();
-        let mut batches = Batches::new(self.ticks.clone());
+        let mut batches = Batches::new(ticks);
         let mut new_controls =
             controls(&mut transaction, &append.records).await.map_err(&failed)?;
         for record in append.records.into_iter().chain(fresh) {
             batches.add(record, &mut new_controls);
         }
-        let mut ends = before.to_vec();
+        let mut ends = before.clone();
         let rows = batches.encode(&mut ends).map_err(|(partition, offset, source)| {
             Error::Records { path: self.path.display().to_string(), partition, offset, source }
         })?;
@@ -58,7 +62,7 @@ impl Log {
         transaction.commit().await.map_err(&failed)?;
         self.ticks = batches.ticks;
         self.ends.send_replace(Arc::from(ends.as_slice()));
-        Ok(Appended { first: before.to_vec(), ends, known })
+        Ok(Appended { first: before, ends, known })
     }
 
     /// The number of a source; a new name gets the next one.
@@ -183,22 +187,22 @@ impl Batches {
     /// Encodes the batches and moves the ends past them.
     fn encode(&self, ends: &mut [u64]) -> Result<Vec<BatchRow>, (u32, u64, RecordError)> {
         let mut rows = Vec::new();
-        for (partition, records) in self.records.iter().enumerate() {
-            for batch in records.chunks(BATCH_RECORDS_MAX) {
-                let partition_number = u32::try_from(partition).unwrap_or(u32::MAX);
-                let base_offset = ends[partition];
-                let at = |error| (partition_number, base_offset, error);
+        for (partition, records) in (0..).zip(&self.records) {
+            let end = &mut ends[partition as usize];
+            let mut batches: Vec<&[Record]> = records.chunks(BATCH_RECORDS_MAX).rev().collect();
+            while let Some(batch) = batches.pop() {
+                let at = |error| (partition, *end, error);
                 let encoded = encode(batch).map_err(at)?;
+                if encoded.len() > BATCH_BYTES_SPLIT && batch.len() > 1 {
+                    let (first, second) = batch.split_at(batch.len() / 2);
+                    batches.extend([second, first]);
+                    continue;
+                }
                 let payload = compress(&encoded)
                     .map_err(|error| at(RecordError::Damaged(error.to_string())))?;
-                ends[partition] += batch.len() as u64;
-                rows.push(BatchRow {
-                    partition: partition_number,
-                    base_offset,
-                    records: batch.len(),
-                    bytes: encoded.len(),
-                    payload,
-                });
+                let (records, bytes) = (batch.len(), encoded.len());
+                rows.push(BatchRow { partition, base_offset: *end, records, bytes, payload });
+                *end += records as u64;
             }
         }
         Ok(rows)
