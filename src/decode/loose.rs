@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{NESTING_MAX, RECORD_BYTES_MAX, Rejected};
@@ -14,12 +14,16 @@ use crate::model::ITEMS_MAX;
 /// Checks what serde_json does not or says less clearly, and gives the record as text.
 ///
 /// # Errors
-/// [`Rejected`] if it is too long, no UTF-8, has a NUL, or is nested too deep.
+/// [`Rejected`] if it is too long, no UTF-8, no object, has a NUL, or is nested too deep.
 pub(super) fn json_text(bytes: &[u8]) -> Result<&str, Rejected> {
     if bytes.len() > RECORD_BYTES_MAX {
         return Err(too_long(bytes.len()));
     }
     let text = utf8(bytes)?;
+    // serde reads an array as a struct of its elements, which nobody means here.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Rejected::new("not a JSON object; a record is an object in braces"));
+    }
     if let Some(at) = escaped_nul(bytes) {
         return Err(nul_at(at));
     }
@@ -233,6 +237,14 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Visitor<'de> for PairsVisitor<'a, T> {
         Ok(Pairs::default())
     }
 
+    /// PHP writes an empty object as an empty array.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        match seq.next_element::<IgnoredAny>()? {
+            None => Ok(Pairs::default()),
+            Some(_) => Err(A::Error::custom("an array where an object with names is expected")),
+        }
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut pairs = Vec::new();
         while let Some(Key(key)) = map.next_key()? {
@@ -296,7 +308,7 @@ mod tests {
 
     #[test]
     fn hostile_records_are_refused_with_their_place() {
-        let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+        let deep = "{\"a\":".repeat(10_000) + "1" + &"}".repeat(10_000);
         for (bytes, reason) in [
             (deep.as_bytes(), "nested 10000 deep"),
             (b"{\"a\":\"\xff\"}", "not UTF-8 at byte 7"),
@@ -308,7 +320,7 @@ mod tests {
             assert!(error.reason.contains(reason), "{error}");
         }
         assert!(json_text(br#"{"a":"\\u0000"}"#).is_ok());
-        let flat = format!("[{}]", vec!["[]"; 500].join(","));
+        let flat = format!("{{\"a\":[{}]}}", vec!["[]"; 500].join(","));
         assert!(json_text(flat.as_bytes()).is_ok());
     }
 

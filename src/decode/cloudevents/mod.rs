@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use self::shape::{Consent, CustomData, Customer, Data, Envelope, Line, Order, Profile};
 use super::fields::{
-    add_identity, amount, count, id, label, options, order_box, quantity, time, url, usual_items,
+    InList, add_identity, amount, count, id, label, options, order_box, quantity, time, url,
+    usual_items,
 };
 use super::loose::{List, Loose, Pairs, json_text, parse};
 use super::xdm::phone;
@@ -41,7 +42,7 @@ impl Decode for CloudEvents {
         if matches!(event.name, EventName::Custom(_)) {
             fill_custom(&mut event, data)?;
         } else {
-            let data = if data == "null" { Data::default() } else { parse(data)? };
+            let data = if data == "null" { Data::default() } else { parse_data(data)? };
             fill(&mut event, &data)?;
         }
         out.push(event);
@@ -133,6 +134,11 @@ fn fill(event: &mut Event, data: &Data<'_>) -> Result<(), Rejected> {
     Ok(())
 }
 
+/// Reads `data`; places in errors count from its start.
+fn parse_data<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Rejected> {
+    parse(data).map_err(|rejected| Rejected::new(format!("data, {}", rejected.reason)))
+}
+
 /// A custom event keeps its data as it is; who and where are read if they stand where ours do.
 fn fill_custom(event: &mut Event, data: &str) -> Result<(), Rejected> {
     if data.len() > DATA_BYTES_MAX {
@@ -142,7 +148,7 @@ fn fill_custom(event: &mut Event, data: &str) -> Result<(), Rejected> {
         )));
     }
     if data.starts_with('{') {
-        let known: CustomData<'_> = parse(data)?;
+        let known: CustomData<'_> = parse_data(data)?;
         event.identities = identities(known.customer.as_ref())?;
         event.shop = id(known.shop.text(), "data.shop")?;
         event.channel = channel(known.channel)?;
@@ -196,17 +202,17 @@ fn items_are(value: Loose<'_>, name: &EventName) -> Result<ItemsAre, Rejected> {
 }
 
 fn item(line: &Line<'_>, at: usize, name: &EventName) -> Result<Item, Rejected> {
-    let field = |field: &str| format!("data.items[{at}].{field}");
-    let sku = id(line.sku.text(), "data.items.sku")?
+    let field = |field: &'static str| InList { list: "data.items", at, field };
+    let sku = id(line.sku.text(), field("sku"))?
         .ok_or_else(|| Rejected::new(format!("{}: missing", field("sku"))))?;
-    let stated = count(line.quantity.text(), "data.items.quantity")?;
+    let stated = count(line.quantity.text(), field("quantity"))?;
     let pairs = line.options.iter().flat_map(|Pairs(pairs)| pairs);
     let chosen = pairs.filter_map(|(name, value)| Some((name.clone(), value.text()?))).collect();
     Ok(Item {
         sku,
-        options: options(chosen, "data.items.options")?,
+        options: options(chosen, field("options"))?,
         quantity: quantity(stated, name),
-        price: amount(line.price.text(), "data.items.price")?,
+        price: amount(line.price.text(), field("price"))?,
         currency: currency(line.currency),
         name: label(line.name.text()),
         category: label(line.category.text()),

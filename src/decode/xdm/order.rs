@@ -3,7 +3,7 @@
 use super::shape::{Category, Commerce, Line, Record};
 use crate::decode::Rejected;
 use crate::decode::fields::{
-    amount, count, id, label, options, price_of_one, quantity, url, usual_items,
+    InList, amount, count, id, label, options, price_of_one, quantity, url, usual_items,
 };
 use crate::decode::loose::List;
 use crate::model::{Amount, Currency, EventName, Item, ItemsAre, OrderFacts, Text};
@@ -33,7 +33,7 @@ pub(super) fn items(
 }
 
 fn item(line: &Line<'_>, at: usize, name: &EventName) -> Result<Item, Rejected> {
-    let field = |field: &'static str| Field { at, field };
+    let field = |field: &'static str| InList { list: "productListItems", at, field };
     let sku = match id(line.sku.text(), field("SKU"))? {
         Some(sku) => sku,
         None => id(line.name.text(), field("name"))?.ok_or_else(|| {
@@ -60,18 +60,6 @@ fn item(line: &Line<'_>, at: usize, name: &EventName) -> Result<Item, Rejected> 
         item.options = options(pairs.collect(), field("selectedOptions"))?;
     }
     Ok(item)
-}
-
-/// Names a field of one item in an error.
-struct Field {
-    at: usize,
-    field: &'static str,
-}
-
-impl std::fmt::Display for Field {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "productListItems[{}].{}", self.at, self.field)
-    }
 }
 
 fn category(line: &Line<'_>) -> Option<Text> {

@@ -1,0 +1,7 @@
+//! Records in, events out: cases as data, the documentation's examples, real files, noise.
+
+mod cases;
+mod docs;
+mod noise;
+mod shared_data;
+mod show;
