@@ -11,7 +11,7 @@ use waypost::model::{Tie, Timestamp};
 
 use super::show::show;
 
-pub const APPEND_TIME: &str = "2026-08-20T12:00:00Z";
+pub(super) const APPEND_TIME: &str = "2026-08-20T12:00:00Z";
 
 #[test]
 fn xdm() {
@@ -38,16 +38,16 @@ fn the_workload_mapping() {
 }
 
 /// A mapping that comes with the project.
-pub fn shipped(name: &str) -> Mapping {
+pub(super) fn shipped(name: &str) -> Mapping {
     Mapping::load(&crate_root().join("examples/mappings").join(name)).expect(name)
 }
 
-pub fn crate_root() -> PathBuf {
+pub(super) fn crate_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
 /// What becomes of a record, as a line of a case file.
-pub fn outcome(decoder: &dyn Decode, record: &str, line: usize) -> String {
+pub(super) fn outcome(decoder: &dyn Decode, record: &str, line: usize) -> String {
     let usual: Timestamp = APPEND_TIME.parse().expect("a time");
     let position = format!("case:{line}");
     let raw = Raw {

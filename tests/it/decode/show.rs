@@ -8,7 +8,7 @@ use waypost::model::{
 };
 
 /// The event in one line; its time only if it is not `usual_time`.
-pub fn show(event: &Event, usual_time: Timestamp) -> String {
+pub(super) fn show(event: &Event, usual_time: Timestamp) -> String {
     let mut line = vec![event.name.to_string()];
     let mut add = |name: &str, value: Option<&dyn Display>| {
         line.extend(value.map(|value| format!("{name}={value}")));
