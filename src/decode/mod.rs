@@ -18,7 +18,7 @@ mod mapping;
 mod read;
 mod xdm;
 
-pub use cloudevents::{CloudEvents, cloudevents_schema};
+pub use cloudevents::{CloudEvents, cloudevents_schema, data_fields};
 pub use mapping::{Mapping, MappingError, Reads};
 pub use read::{CsvForm, Entry, Form, ReadError, Reader};
 pub use xdm::{EVENT_TYPES, Xdm};

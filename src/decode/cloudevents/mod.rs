@@ -3,7 +3,7 @@
 mod schema;
 mod shape;
 
-pub use schema::cloudevents_schema;
+pub use schema::{cloudevents_schema, data_fields};
 
 use serde::Deserialize;
 
