@@ -17,6 +17,7 @@ pub(super) struct Envelope<'a> {
     #[serde(borrow)]
     pub specversion: Loose<'a>,
     pub id: Loose<'a>,
+    pub source: Loose<'a>,
     #[serde(rename = "type")]
     pub kind: Loose<'a>,
     pub time: Loose<'a>,

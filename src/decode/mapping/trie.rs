@@ -7,7 +7,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::plan::{Slot, Slots};
 use crate::decode::Rejected;
-use crate::decode::loose::{Loose, json_error};
+use crate::decode::loose::Loose;
+use crate::decode::record::json_error;
 use crate::model::ITEMS_MAX;
 
 /// The wanted paths below one place of a record.

@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 
 use self::shape::Record;
 use super::fields::{id, label, order_box, time, url};
-use super::loose::{json_text, parse};
+use super::loose::first_known;
+use super::record::{json_text, parse};
 use super::{DATA_BYTES_MAX, Decode, Raw, Rejected, effective_time};
 use crate::model::{Channel, Event, EventName, PageFacts, Text};
 
@@ -75,7 +76,12 @@ impl Xdm {
                 event.cart_id = id(cart.id.text(), "commerce.cart.cartID")?;
             }
             if let Some(scope) = &commerce.scope {
-                let code = scope.store_view.known().or_else(|| scope.website.known());
+                let code = first_known(&[
+                    scope.store_view_code,
+                    scope.store_view,
+                    scope.website_code,
+                    scope.website,
+                ]);
                 event.shop = id(code, "commerce.commerceScope.storeViewCode")?;
             }
         }

@@ -2,6 +2,7 @@
 
 mod cases;
 mod docs;
+mod hostile;
 mod noise;
 mod shared_data;
 mod show;
