@@ -103,7 +103,9 @@ fn name_of(record: &Record<'_>, event_type: Option<&str>) -> Result<EventName, R
             None => custom(event_type)?,
         });
     }
-    if record.commerce.as_ref().is_some_and(|commerce| commerce.order.is_some()) {
+    // Cart views carry an order too, with nothing but its discount.
+    let order = record.commerce.as_ref().and_then(|commerce| commerce.order.as_ref());
+    if order.is_some_and(|order| first_known(&[order.purchase_id, order.price_total]).is_some()) {
         return Ok(EventName::OrderPlaced);
     }
     let of_person = record.personal_email.is_some()
