@@ -130,6 +130,7 @@ fn state_row(customer: CustomerId, round: u64) -> StateRow {
 fn message(number: u64) -> (CustomerId, MessageChange) {
     let decision = Decision {
         message: MessageId(derive("message", &[&number.to_le_bytes()])),
+        customer: "17".into(),
         journey: Text::new("abandoned-cart"),
         version: Version(7),
         run: RunId(derive("run", &[&number.to_le_bytes()])),

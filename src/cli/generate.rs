@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         "{} lines: {} events of {} customers, {} orders, {} duplicates, {} late, {} broken",
         grouped(summary.lines),
         grouped(summary.events()),
-        grouped(u64::from(summary.customers)),
+        grouped(summary.customers),
         grouped(summary.orders),
         grouped(summary.duplicates),
         grouped(summary.late),

@@ -1,13 +1,27 @@
 //! Fields shared by all forms: text to typed values, with the field named where it fails.
 
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use super::loose::is_placeholder;
 use super::{ID_BYTES_MAX, LABEL_BYTES_MAX, Rejected, URL_BYTES_MAX};
 use crate::model::{
     Amount, Channel, EventName, Identity, Item, ItemsAre, OrderFacts, Text, Timestamp,
 };
+
+/// Names a field of one element of a list in an error, without cost where there is none.
+#[derive(Clone, Copy)]
+pub(super) struct InList {
+    pub list: &'static str,
+    pub at: usize,
+    pub field: &'static str,
+}
+
+impl Display for InList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}].{}", self.list, self.at, self.field)
+    }
+}
 
 /// What the items of an event mean where the record does not say.
 pub(super) const fn usual_items(name: &EventName) -> ItemsAre {

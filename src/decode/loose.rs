@@ -5,112 +5,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{NESTING_MAX, RECORD_BYTES_MAX, Rejected};
 use crate::model::ITEMS_MAX;
-
-/// Checks what serde_json does not or says less clearly, and gives the record as text.
-///
-/// # Errors
-/// [`Rejected`] if it is too long, no UTF-8, has a NUL, or is nested too deep.
-pub(super) fn json_text(bytes: &[u8]) -> Result<&str, Rejected> {
-    if bytes.len() > RECORD_BYTES_MAX {
-        return Err(too_long(bytes.len()));
-    }
-    let text = utf8(bytes)?;
-    if let Some(at) = escaped_nul(bytes) {
-        return Err(nul_at(at));
-    }
-    // No shorter record can be nested deeper, opening and closing.
-    if bytes.len() > 2 * NESTING_MAX && openers(bytes) > NESTING_MAX {
-        let depth = depth_of(bytes);
-        if depth > NESTING_MAX {
-            return Err(Rejected::new(format!(
-                "nested {depth} deep, the limit is {NESTING_MAX}; flatten the record"
-            )));
-        }
-    }
-    Ok(text)
-}
-
-/// The record as text without NUL.
-///
-/// # Errors
-/// [`Rejected`], naming the byte, if it is no UTF-8 or has a NUL.
-pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Rejected> {
-    if let Some(at) = memchr::memchr(0, bytes) {
-        return Err(nul_at(at));
-    }
-    std::str::from_utf8(bytes).map_err(|error| {
-        Rejected::new(format!(
-            "not UTF-8 at byte {}; write the source as UTF-8",
-            error.valid_up_to() + 1
-        ))
-    })
-}
-
-pub(super) fn too_long(bytes: usize) -> Rejected {
-    Rejected::new(format!(
-        "the record has {bytes} bytes, the limit is {RECORD_BYTES_MAX}; split it or drop fields"
-    ))
-}
-
-fn nul_at(at: usize) -> Rejected {
-    Rejected::new(format!("NUL character at byte {}; remove it at the source", at + 1))
-}
-
-/// Where a `\u0000` escape stands that is not itself escaped.
-fn escaped_nul(bytes: &[u8]) -> Option<usize> {
-    memchr::memmem::find_iter(bytes, b"\\u0000").find(|&at| {
-        bytes[..at].iter().rev().take_while(|&&byte| byte == b'\\').count().is_multiple_of(2)
-    })
-}
-
-fn openers(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|&&byte| byte == b'{' || byte == b'[').count()
-}
-
-fn depth_of(bytes: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for &byte in bytes {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => (),
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => (),
-        }
-    }
-    deepest
-}
-
-/// Reads one JSON value of a record.
-///
-/// # Errors
-/// [`Rejected`] naming the column (and the line within a record of several).
-pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Rejected> {
-    serde_json::from_str(text).map_err(|error| json_error(&error))
-}
-
-/// A serde_json error in our words: its own place is within the record, not within the file.
-pub(super) fn json_error(error: &serde_json::Error) -> Rejected {
-    let full = error.to_string();
-    let what = full.rfind(" at line ").map_or(full.as_str(), |at| &full[..at]);
-    let place = match (error.line(), error.column()) {
-        (0, _) => String::new(),
-        (1, column) => format!(" at column {column}"),
-        (line, column) => format!(" at line {line} of the record, column {column}"),
-    };
-    let kind = if error.is_data() { "wrong type" } else { "broken JSON" };
-    Rejected::new(format!("{kind}{place}: {what}"))
-}
 
 /// A scalar of whatever type: text, number, boolean or null, borrowed as the record spells it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,6 +38,11 @@ impl<'a> Loose<'a> {
     pub(super) fn known(self) -> Option<Cow<'a, str>> {
         self.text().filter(|text| !is_placeholder(text))
     }
+}
+
+/// The first of several spellings of one field that holds a value.
+pub(super) fn first_known<'a>(spellings: &[Loose<'a>]) -> Option<Cow<'a, str>> {
+    spellings.iter().find_map(|loose| loose.known())
 }
 
 /// Whether the text only says that there is no value.
@@ -233,6 +136,14 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Visitor<'de> for PairsVisitor<'a, T> {
         Ok(Pairs::default())
     }
 
+    /// PHP writes an empty object as an empty array.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        match seq.next_element::<IgnoredAny>()? {
+            None => Ok(Pairs::default()),
+            Some(_) => Err(A::Error::custom("an array where an object with names is expected")),
+        }
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut pairs = Vec::new();
         while let Some(Key(key)) = map.next_key()? {
@@ -273,6 +184,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::record::parse;
 
     #[test]
     fn scalars_of_any_type_are_text() {
@@ -292,24 +204,6 @@ mod tests {
         }
         let undefined: Loose<'_> = parse(r#""undefined""#).expect("a text");
         assert_eq!(undefined.known(), None);
-    }
-
-    #[test]
-    fn hostile_records_are_refused_with_their_place() {
-        let deep = "[".repeat(10_000) + &"]".repeat(10_000);
-        for (bytes, reason) in [
-            (deep.as_bytes(), "nested 10000 deep"),
-            (b"{\"a\":\"\xff\"}", "not UTF-8 at byte 7"),
-            (b"{\"a\":\"\0\"}", "NUL character at byte 7"),
-            (br#"{"a":"\u0000"}"#, "NUL character at byte 7"),
-            (vec![b' '; RECORD_BYTES_MAX + 1].as_slice(), "1048577 bytes, the limit is 1048576"),
-        ] {
-            let error = json_text(bytes).expect_err(reason);
-            assert!(error.reason.contains(reason), "{error}");
-        }
-        assert!(json_text(br#"{"a":"\\u0000"}"#).is_ok());
-        let flat = format!("[{}]", vec!["[]"; 500].join(","));
-        assert!(json_text(flat.as_bytes()).is_ok());
     }
 
     #[test]

@@ -17,9 +17,10 @@ mod fields;
 mod loose;
 mod mapping;
 mod read;
+mod record;
 mod xdm;
 
-pub use cloudevents::{CloudEvents, cloudevents_schema};
+pub use cloudevents::{CloudEvents, cloudevents_schema, data_fields};
 pub use decoder::{BeginError, Decoder};
 pub use mapping::{Mapping, MappingError, Reads};
 pub use read::{CsvForm, Entry, Form, ReadError, Reader};
@@ -39,6 +40,8 @@ pub const LABEL_BYTES_MAX: usize = 1_024;
 pub const URL_BYTES_MAX: usize = 2_048;
 /// The longest data of a custom event, in bytes; a longer one is a dead letter.
 pub const DATA_BYTES_MAX: usize = 64 << 10;
+/// The most further attributes of a profile.
+pub const ATTRIBUTES_MAX: usize = 32;
 /// The most identities one event may carry: Adobe's limit for a whole identity graph.
 pub const IDENTITIES_MAX: usize = 50;
 

@@ -387,8 +387,8 @@ async fn a_store_is_shared_by_tasks() {
     for lane in lanes {
         lane.await.unwrap();
     }
-    let decided = store.ledger().counts().await.unwrap().iter().map(|row| row.messages).sum();
-    assert_eq!(60_u64, decided);
+    let decided: u64 = store.ledger().counts().await.unwrap().iter().map(|row| row.messages).sum();
+    assert_eq!(60, decided);
 }
 
 #[tokio::test]

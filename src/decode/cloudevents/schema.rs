@@ -7,26 +7,36 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::shape::Data;
+use crate::decode::fields::tells_of_order;
 use crate::model::EventName;
 
 /// The JSON Schema of one event, or of an array of them; `docs/schema/cloudevents.schema.json`.
 #[must_use]
 pub fn cloudevents_schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let data = generator.subschema_for::<Data<'static>>();
+    generator.subschema_for::<Data<'static>>();
     let mut defs = generator.take_definitions(true);
+    for (def, needed) in [("Item", json!(["sku"])), ("Consent", json!(["channel", "status"]))] {
+        if let Some(Value::Object(def)) = defs.get_mut(def) {
+            def.insert("required".into(), needed);
+        }
+    }
     let known = || EventName::KNOWN.iter().filter(|(name, ..)| !name.is_derived());
     let types: Vec<_> =
-        known().map(|(_, name, doc)| json!({"const": name, "description": doc})).collect();
-    let needs: Vec<_> = known()
-        .filter_map(|(event, name, _)| {
-            let needed = needed(event)?;
-            Some(json!({
+        known().map(|(_, name, means)| json!({"const": name, "description": means})).collect();
+    let data_by_type: Vec<_> = known()
+        .map(|(event, name, _)| {
+            let data = json!({"$ref": format!("#/$defs/data.{name}")});
+            let required: Vec<_> = needed(event).map(|_| "data").into_iter().collect();
+            json!({
                 "if": {"properties": {"type": {"const": name}}},
-                "then": {"required": ["data"], "properties": {"data": {"required": [needed]}}},
-            }))
+                "then": {"properties": {"data": data}, "required": required},
+            })
         })
         .collect();
+    for (event, name, means) in known() {
+        defs.insert(format!("data.{name}"), data_schema(event, means));
+    }
     let derived: Vec<_> = EventName::KNOWN
         .iter()
         .filter(|(name, ..)| name.is_derived())
@@ -50,9 +60,9 @@ pub fn cloudevents_schema() -> Value {
             },
             "time": {"type": "string", "format": "date-time",
                 "description": "When it happened; when it came in, if left out."},
-            "data": data,
+            "data": {"description": "What the event says, by its type; anything for a custom event."},
         },
-        "allOf": needs,
+        "allOf": data_by_type,
     });
     defs.insert("Event".into(), event);
     json!({
@@ -66,13 +76,68 @@ pub fn cloudevents_schema() -> Value {
     })
 }
 
-/// The field of `data` without which an event says nothing.
-pub(super) fn needed(name: &EventName) -> Option<&'static str> {
-    let outcome = name.as_str().starts_with("email.") || name.as_str().starts_with("sms.");
+/// The `data` of one event: the fields that say something with it. Others do no harm.
+fn data_schema(event: &EventName, means: &str) -> Value {
+    let properties: serde_json::Map<_, _> = data_fields(event)
+        .iter()
+        .map(|field| {
+            ((*field).to_owned(), json!({"$ref": format!("#/$defs/Data/properties/{field}")}))
+        })
+        .collect();
+    let required: Vec<_> = needed(event).into_iter().collect();
+    json!({
+        "description": means,
+        "type": if required.is_empty() { json!(["object", "null"]) } else { json!("object") },
+        "properties": properties,
+        "required": required,
+    })
+}
+
+/// The fields of `data` that say something with this event.
+#[must_use]
+pub fn data_fields(name: &EventName) -> &'static [&'static str] {
+    use EventName as E;
     match name {
-        EventName::Custom(_) => None,
+        E::PageViewed | E::CategoryViewed | E::SearchRequested => {
+            &["customer", "shop", "channel", "page"]
+        }
+        E::ProductViewed | E::SearchAnswered => &["customer", "shop", "channel", "items", "page"],
+        E::CartOpened
+        | E::CartItemAdded
+        | E::CartItemRemoved
+        | E::CartViewed
+        | E::CartChanged
+        | E::CartEmptied
+        | E::CheckoutStarted => {
+            &["customer", "shop", "channel", "cart_id", "items", "items_are", "order"]
+        }
+        E::CustomerSignedIn
+        | E::CustomerSignedOut
+        | E::CustomerCreated
+        | E::CustomerUpdated
+        | E::CustomerDeleted => &["customer", "shop", "channel", "profile", "consents"],
+        E::ConsentChanged | E::CustomerUnsubscribed => &["customer", "shop", "channel", "consents"],
+        E::WishlistItemAdded
+        | E::WishlistItemRemoved
+        | E::RequisitionListCreated
+        | E::RequisitionListItemAdded
+        | E::RequisitionListItemRemoved
+        | E::RequisitionListDeleted => &["customer", "shop", "channel", "items"],
+        E::CouponIssued | E::CouponRedeemed => &["customer", "shop", "channel", "order"],
+        E::Custom(_) => &["customer", "shop", "channel"],
+        order if tells_of_order(order) => {
+            &["customer", "shop", "channel", "order", "items", "profile"]
+        }
+        _outcome => &["customer", "message", "revision", "reason", "link"],
+    }
+}
+
+/// The field of `data` without which an event says nothing.
+#[must_use]
+pub(super) fn needed(name: &EventName) -> Option<&'static str> {
+    match name {
         EventName::ConsentChanged => Some("consents"),
-        _ if outcome => Some("message"),
+        other if data_fields(other).contains(&"message") => Some("message"),
         _ => None,
     }
 }

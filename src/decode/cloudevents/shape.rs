@@ -1,5 +1,7 @@
 //! The CloudEvents envelope and the `data` of our own events.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,6 +17,7 @@ pub(super) struct Envelope<'a> {
     #[serde(borrow)]
     pub specversion: Loose<'a>,
     pub id: Loose<'a>,
+    pub source: Loose<'a>,
     #[serde(rename = "type")]
     pub kind: Loose<'a>,
     pub time: Loose<'a>,
@@ -26,6 +29,7 @@ pub(super) struct Envelope<'a> {
 /// fields that are not named here are passed over.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(default, expecting = "data to be an object")]
+#[schemars(rename = "Data")]
 pub(super) struct Data<'a> {
     /// Who it was.
     #[serde(borrow)]
@@ -98,7 +102,7 @@ pub(super) struct Customer<'a> {
     #[schemars(with = "Scalar")]
     pub device: Loose<'a>,
     /// Further ids, by a name of the source's own.
-    #[schemars(with = "std::collections::BTreeMap<String, Scalar>")]
+    #[schemars(with = "Option<BTreeMap<String, Scalar>>")]
     pub ids: Option<Pairs<'a, Loose<'a>>>,
 }
 
@@ -109,7 +113,7 @@ pub(super) struct Customer<'a> {
 pub(super) struct Line<'a> {
     /// Stock keeping unit. Needed.
     #[serde(borrow)]
-    #[schemars(with = "Scalar", required)]
+    #[schemars(with = "Scalar")]
     pub sku: Loose<'a>,
     /// How many; 1 if left out.
     #[schemars(with = "Whole")]
@@ -136,7 +140,7 @@ pub(super) struct Line<'a> {
     #[schemars(with = "Scalar")]
     pub url: Loose<'a>,
     /// Chosen options by attribute, such as `{"size": "S"}`.
-    #[schemars(with = "std::collections::BTreeMap<String, Scalar>")]
+    #[schemars(with = "Option<BTreeMap<String, Scalar>>")]
     pub options: Option<Pairs<'a, Loose<'a>>>,
 }
 
@@ -203,7 +207,7 @@ pub(super) struct Profile<'a> {
     #[schemars(with = "Time")]
     pub birth_date: Loose<'a>,
     /// Further attributes, at most 32.
-    #[schemars(with = "std::collections::BTreeMap<String, Scalar>")]
+    #[schemars(with = "Option<BTreeMap<String, Scalar>>")]
     pub attributes: Option<Pairs<'a, Loose<'a>>>,
 }
 
@@ -214,13 +218,13 @@ pub(super) struct Profile<'a> {
 pub(super) struct Consent<'a> {
     /// By which channel. Needed.
     #[serde(borrow)]
-    #[schemars(with = "MessageChannelWord", required)]
+    #[schemars(with = "MessageChannelWord")]
     pub channel: Loose<'a>,
     /// For which topic; all of them if left out.
     #[schemars(with = "Scalar")]
     pub topic: Loose<'a>,
     /// What was said. Needed.
-    #[schemars(with = "StatusWord", required)]
+    #[schemars(with = "StatusWord")]
     pub status: Loose<'a>,
 }
 

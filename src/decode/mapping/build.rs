@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::compile::consent_status;
 use super::file::{ItemsWord, Otherwise, TimeForm};
 use super::plan::{
     ConsentPlan, EventRule, ItemPlan, Kind, OrderPlan, PagePlan, Plan, ProfilePlan, Slot, Slots,
     Take, Target,
 };
+use super::words::consent_status;
 use crate::decode::fields::{
     add_identity, amount, channel, count, id, is_known, label, options, order_box, price_of_one,
     quantity, tells_of_order, time, url, usual_items,

@@ -2,7 +2,6 @@
 
 use serde_saphyr::{Location, Spanned};
 
-use super::MappingError;
 use super::file::{
     ConsentFields, EventField, Field, File, ItemFields, OrderFields, Ordered, PageFields,
     ProfileFields, Reads, Target as TargetWord,
@@ -11,9 +10,9 @@ use super::plan::{
     ConsentPlan, EventRule, ItemPlan, Kind, OrderPlan, PagePlan, Plan, ProfilePlan, Take, Target,
 };
 use super::trie::{Node, steps};
-use crate::decode::cloudevents::ATTRIBUTES_MAX;
-use crate::decode::{CsvForm, ID_BYTES_MAX};
-use crate::model::{ConsentStatus, EventName, MessageChannel, Text};
+use super::{MappingError, words};
+use crate::decode::{ATTRIBUTES_MAX, CsvForm, ID_BYTES_MAX};
+use crate::model::{MessageChannel, Text};
 
 /// The longest mapping file, in bytes.
 const FILE_BYTES_MAX: usize = 256 << 10;
@@ -235,27 +234,7 @@ impl Compiler<'_> {
     }
 
     fn target(&self, target: &Spanned<TargetWord>) -> Result<Target> {
-        let wrong = |message: String| Err(at(self.path, target.referenced, message));
-        let name = match (&target.value.event, &target.value.custom) {
-            (Some(event), None) if event == "ignore" => None,
-            (Some(event), None) => match EventName::new(event) {
-                EventName::Custom(_) => return wrong(unknown_event(event)),
-                derived if derived.is_derived() => {
-                    return wrong(format!(
-                        "{derived} is derived from other events; name what happened, such as cart.item_removed"
-                    ));
-                }
-                known => Some(known),
-            },
-            (None, Some(custom)) => match EventName::new(custom) {
-                EventName::Custom(name) if !name.is_empty() && name.len() <= ID_BYTES_MAX => {
-                    Some(EventName::Custom(name))
-                }
-                _ => return wrong(format!("`{custom}` is no name for a custom event")),
-            },
-            _ => return wrong("write either an event or a custom name".into()),
-        };
-        Ok(Target { name, items: target.value.items })
+        words::target(&target.value).map_err(|message| at(self.path, target.referenced, message))
     }
 
     fn customer(&mut self, fields: &Ordered<Spanned<Field>>) -> Result<Vec<(Kind, Take)>> {
@@ -387,7 +366,7 @@ impl Compiler<'_> {
         };
         let mut words = Vec::new();
         for (word, status) in &consent.is.0 {
-            let status = consent_status(&status.value).ok_or_else(|| {
+            let status = words::consent_status(&status.value).ok_or_else(|| {
                 let message = format!("`{}` is none of given, confirmed, withdrawn", status.value);
                 at(self.path, status.referenced, message)
             })?;
@@ -400,44 +379,4 @@ impl Compiler<'_> {
             words,
         })
     }
-}
-
-/// The word for what was said about being contacted.
-pub(super) fn consent_status(word: &str) -> Option<ConsentStatus> {
-    match word {
-        "given" => Some(ConsentStatus::Given),
-        "confirmed" => Some(ConsentStatus::Confirmed),
-        "withdrawn" => Some(ConsentStatus::Withdrawn),
-        _ => None,
-    }
-}
-
-/// Says what was most likely meant, and how to name an event of one's own.
-fn unknown_event(name: &str) -> String {
-    let nearest = EventName::KNOWN
-        .iter()
-        .filter(|(known, ..)| !known.is_derived())
-        .map(|(_, known, _)| (distance(name, known), *known))
-        .min();
-    let meant = match nearest {
-        Some((distance, known)) if distance <= 4 => format!("did you mean {known}? "),
-        _ => String::new(),
-    };
-    format!("`{name}` is no event name; {meant}an event of your own is written {{ custom: NAME }}")
-}
-
-/// How many letters must be changed, added or removed to make one text the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -9,6 +9,7 @@ mod file;
 mod plan;
 mod row;
 mod trie;
+mod words;
 
 pub use file::Reads;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use self::plan::{Plan, Slots};
 use self::row::{Columns, unquoted, values, without_break};
-use super::loose::{json_text, too_long, utf8};
+use super::record::{json_text, too_long, utf8};
 use super::{DATA_BYTES_MAX, Decode, Form, RECORD_BYTES_MAX, Raw, Rejected};
 use crate::model::{Event, EventName};
 

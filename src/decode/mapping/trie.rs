@@ -7,7 +7,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::plan::{Slot, Slots};
 use crate::decode::Rejected;
-use crate::decode::loose::{Loose, json_error};
+use crate::decode::loose::Loose;
+use crate::decode::record::json_error;
 use crate::model::ITEMS_MAX;
 
 /// The wanted paths below one place of a record.
@@ -123,16 +124,13 @@ fn child<K>(
 /// Fills the slots from a JSON record.
 ///
 /// # Errors
-/// [`Rejected`] for broken JSON, for a record that is no object, or for too long an array.
+/// [`Rejected`] for broken JSON or too long an array.
 pub(super) fn pull<'a>(
     text: &'a str,
     root: &Node,
     element_slots: usize,
     slots: &mut Slots<'a>,
 ) -> Result<(), Rejected> {
-    if !text.trim_start().starts_with('{') {
-        return Err(Rejected::new("not a JSON object; a record is an object in braces"));
-    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let Slots { record, elements } = slots;
     Pull { node: root, slots: record, element_slots, elements: Some(elements) }

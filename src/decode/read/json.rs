@@ -7,7 +7,7 @@
 use super::ReadError;
 use super::window::{Cut, Window};
 use crate::decode::RECORD_BYTES_MAX;
-use crate::decode::loose::too_long;
+use crate::decode::record::too_long;
 
 const NOT_CLOSED: &str = "broken JSON: the record is not closed before the next one begins";
 
@@ -51,6 +51,9 @@ fn ends_line(rest: &[u8]) -> bool {
 pub(super) struct Documents {
     /// Blanks before the next object on its line.
     indent: usize,
+    /// A record was not closed: the next such one is given up at once, not at the limit, so that an
+    /// input of nothing else costs no more than its length.
+    wary: bool,
 }
 
 impl Documents {
@@ -97,6 +100,11 @@ impl Documents {
             let rest = window.rest();
             for (at, &byte) in rest.iter().enumerate().skip(scanned) {
                 match scan.step(byte) {
+                    Step::Inside if self.wary && byte == b'\n' => {
+                        if self.starts_record(&rest[at + 1..]) {
+                            return Ok(reject(window, at, NOT_CLOSED.into()));
+                        }
+                    }
                     Step::Inside => (),
                     Step::Closed => return Ok(take(window, at + 1)),
                     Step::BrokenString => {
@@ -106,7 +114,10 @@ impl Documents {
                     }
                     Step::Mismatch => {
                         let (end, reason) = match self.next_start(&rest[..at]) {
-                            Some(next) => (next, NOT_CLOSED),
+                            Some(next) => {
+                                self.wary = true;
+                                (next, NOT_CLOSED)
+                            }
                             None => {
                                 (at + 1, "broken JSON: a bracket closes a brace, or the reverse")
                             }
@@ -119,6 +130,7 @@ impl Documents {
             let too_long = scanned > RECORD_BYTES_MAX;
             if too_long || !window.more()? {
                 if let Some(next) = self.next_start(window.rest()) {
+                    self.wary = true;
                     return Ok(reject(window, next, NOT_CLOSED.into()));
                 }
                 if too_long {

@@ -3,7 +3,7 @@
 use super::ReadError;
 use super::window::{Cut, Window};
 use crate::decode::RECORD_BYTES_MAX;
-use crate::decode::loose::too_long;
+use crate::decode::record::too_long;
 
 /// The next line that is not blank.
 pub(super) fn next_line(window: &mut Window) -> Result<Cut, ReadError> {

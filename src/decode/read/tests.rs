@@ -116,6 +116,27 @@ fn a_record_too_long_is_passed_over() {
 }
 
 #[test]
+fn an_input_of_broken_records_costs_no_more_than_its_length() {
+    let rows = 20_000_u64;
+    let input = format!(
+        "[{}{{\"last\":1}}]",
+        "{\"a\":{\"b\":\"some text to make it longer\"},\n".repeat(20_000)
+    );
+    let found = entries(input.into(), Form::Json);
+    assert_eq!(found.len() as u64, rows + 1);
+    for (entry, line) in found.iter().zip(1..=rows) {
+        assert_eq!(
+            *entry,
+            format!(
+                "{line}!{}",
+                "broken JSON: the record is not closed before the next one begins"
+            )
+        );
+    }
+    assert_eq!(found.last().map(String::as_str), Some("20001:{\"last\":1}"));
+}
+
+#[test]
 fn compressed_inputs_are_seen_and_their_ends_checked() {
     let plain = "{\"a\":1}\n".repeat(50_000);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

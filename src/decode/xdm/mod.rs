@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 
 use self::shape::Record;
 use super::fields::{id, label, order_box, time, url};
-use super::loose::{json_text, parse};
+use super::loose::first_known;
+use super::record::{json_text, parse};
 use super::{DATA_BYTES_MAX, Decode, Raw, Rejected, effective_time};
 use crate::model::{Channel, Event, EventName, PageFacts, Text};
 
@@ -75,7 +76,12 @@ impl Xdm {
                 event.cart_id = id(cart.id.text(), "commerce.cart.cartID")?;
             }
             if let Some(scope) = &commerce.scope {
-                let code = scope.store_view.known().or_else(|| scope.website.known());
+                let code = first_known(&[
+                    scope.store_view_code,
+                    scope.store_view,
+                    scope.website_code,
+                    scope.website,
+                ]);
                 event.shop = id(code, "commerce.commerceScope.storeViewCode")?;
             }
         }
@@ -97,7 +103,9 @@ fn name_of(record: &Record<'_>, event_type: Option<&str>) -> Result<EventName, R
             None => custom(event_type)?,
         });
     }
-    if record.commerce.as_ref().is_some_and(|commerce| commerce.order.is_some()) {
+    // Cart views carry an order too, with nothing but its discount.
+    let order = record.commerce.as_ref().and_then(|commerce| commerce.order.as_ref());
+    if order.is_some_and(|order| first_known(&[order.purchase_id, order.price_total]).is_some()) {
         return Ok(EventName::OrderPlaced);
     }
     let of_person = record.personal_email.is_some()

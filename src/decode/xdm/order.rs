@@ -1,11 +1,11 @@
 //! The products and the order of an XDM record.
 
-use super::shape::{Category, Commerce, Line, Record};
+use super::shape::{Commerce, Line, Record};
 use crate::decode::Rejected;
 use crate::decode::fields::{
-    amount, count, id, label, options, price_of_one, quantity, url, usual_items,
+    InList, amount, count, id, label, options, price_of_one, quantity, url, usual_items,
 };
-use crate::decode::loose::List;
+use crate::decode::loose::{List, first_known};
 use crate::model::{Amount, Currency, EventName, Item, ItemsAre, OrderFacts, Text};
 
 /// The items, and what they mean for the cart.
@@ -33,7 +33,7 @@ pub(super) fn items(
 }
 
 fn item(line: &Line<'_>, at: usize, name: &EventName) -> Result<Item, Rejected> {
-    let field = |field: &'static str| Field { at, field };
+    let field = |field: &'static str| InList { list: "productListItems", at, field };
     let sku = match id(line.sku.text(), field("SKU"))? {
         Some(sku) => sku,
         None => id(line.name.text(), field("name"))?.ok_or_else(|| {
@@ -62,23 +62,17 @@ fn item(line: &Line<'_>, at: usize, name: &EventName) -> Result<Item, Rejected> 
     Ok(item)
 }
 
-/// Names a field of one item in an error.
-struct Field {
-    at: usize,
-    field: &'static str,
-}
-
-impl std::fmt::Display for Field {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "productListItems[{}].{}", self.at, self.field)
-    }
-}
-
 fn category(line: &Line<'_>) -> Option<Text> {
     let lists = [&line.product_categories, &line.categories];
     let named = lists.into_iter().flatten().flat_map(|list| &list.0).find_map(|category| {
-        let Category { id, name, path } = category;
-        path.known().or_else(|| name.known()).or_else(|| id.known())
+        first_known(&[
+            category.category_path,
+            category.path,
+            category.category_name,
+            category.name,
+            category.category_id,
+            category.id,
+        ])
     });
     label(named.or_else(|| line.category_id.known()))
 }
@@ -123,8 +117,12 @@ pub(super) fn order(record: &Record<'_>, name: &EventName) -> Result<OrderFacts,
         facts.refunded = refunded(record, commerce)?;
     }
     if let Some(scope) = &commerce.scope {
-        let parts = [scope.environment, scope.website, scope.store];
-        let known: Vec<_> = parts.iter().filter_map(|part| part.known()).collect();
+        let parts = [
+            [scope.environment_id, scope.environment],
+            [scope.website_code, scope.website],
+            [scope.store_code, scope.store],
+        ];
+        let known: Vec<_> = parts.iter().filter_map(|part| first_known(part)).collect();
         facts.scope =
             id(Some(known.join("/").into()), "commerce.commerceScope")?.unwrap_or_default();
     }
@@ -141,14 +139,14 @@ fn refunded(record: &Record<'_>, commerce: &Commerce<'_>) -> Result<Option<Amoun
     let refunds = commerce.refunds.as_ref().or_else(|| in_order?.refunds.as_ref());
     let mut refunded = None;
     for refund in refunds.map_or(&[][..], |list| &list.0) {
-        refunded =
-            sum(refunded, amount(refund.refund_amount.text(), "commerce.refunds.refundAmount")?);
+        let stated = first_known(&[refund.refund_amount, refund.refund_ammount]);
+        refunded = sum(refunded, amount(stated, "commerce.refunds.refundAmount")?);
     }
     if refunded.is_some() {
         return Ok(refunded);
     }
     for line in record.product_list_items.as_ref().map_or(&[][..], |list| &list.0) {
-        let of_line = line.refund_amount.text().or_else(|| line.refund_ammount.text());
+        let of_line = first_known(&[line.refund_amount, line.refund_ammount]);
         refunded = sum(refunded, amount(of_line, "productListItems.refundAmount")?);
     }
     Ok(refunded)

@@ -131,9 +131,11 @@ fn phone_text<'a>(record: &Record<'a>) -> Option<Cow<'a, str>> {
 }
 
 fn country(address: &Address<'_>) -> Option<Text> {
-    let code = address.country.known()?;
-    let two_letters = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
-    two_letters.then(|| Text::from(code.to_ascii_uppercase()))
+    [address.country_code, address.country].into_iter().find_map(|spelling| {
+        let code = spelling.known()?;
+        let two_letters = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+        two_letters.then(|| Text::from(code.to_ascii_uppercase()))
+    })
 }
 
 fn attribute(facts: &mut ProfileFacts, name: &str, value: Loose<'_>) {

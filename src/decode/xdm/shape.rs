@@ -10,7 +10,7 @@ use crate::decode::loose::{List, Loose, Pairs};
 pub(super) struct Record<'a> {
     #[serde(borrow)]
     pub xdm: Option<Box<Self>>,
-    #[serde(rename = "_id", alias = "@id")]
+    #[serde(rename = "_id")]
     pub id: Loose<'a>,
     pub timestamp: Loose<'a>,
     pub event_type: Loose<'a>,
@@ -51,9 +51,9 @@ pub(super) struct MappedId<'a> {
 #[derive(Deserialize, Default)]
 #[serde(default, expecting = "channel to be an object")]
 pub(super) struct ChannelRef<'a> {
-    #[serde(borrow, rename = "_id", alias = "@id")]
+    #[serde(borrow, rename = "_id")]
     pub id: Loose<'a>,
-    #[serde(rename = "_type", alias = "@type")]
+    #[serde(rename = "_type")]
     pub kind: Loose<'a>,
 }
 
@@ -73,29 +73,31 @@ pub(super) struct Commerce<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "commerceScope to be an object")]
+#[serde(default, rename_all = "camelCase", expecting = "commerceScope to be an object")]
 pub(super) struct Scope<'a> {
-    #[serde(borrow, rename = "environmentID", alias = "environment")]
+    #[serde(borrow, rename = "environmentID")]
+    pub environment_id: Loose<'a>,
+    pub website_code: Loose<'a>,
+    pub store_code: Loose<'a>,
+    pub store_view_code: Loose<'a>,
+    /// The spelling of the schema's own example, here and below.
     pub environment: Loose<'a>,
-    #[serde(rename = "websiteCode", alias = "website")]
     pub website: Loose<'a>,
-    #[serde(rename = "storeCode", alias = "store")]
     pub store: Loose<'a>,
-    #[serde(rename = "storeViewCode", alias = "storeView")]
     pub store_view: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, expecting = "cart to be an object")]
 pub(super) struct Cart<'a> {
-    #[serde(borrow, rename = "cartID", alias = "cartId")]
+    #[serde(borrow, rename = "cartID")]
     pub id: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase", expecting = "order to be an object")]
 pub(super) struct Order<'a> {
-    #[serde(borrow, rename = "purchaseID", alias = "purchaseId")]
+    #[serde(borrow, rename = "purchaseID")]
     pub purchase_id: Loose<'a>,
     pub currency_code: Loose<'a>,
     pub price_total: Loose<'a>,
@@ -117,9 +119,10 @@ pub(super) struct Payment<'a> {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase", expecting = "a refund, an object")]
 pub(super) struct Refund<'a> {
-    #[serde(borrow, alias = "refundAmmount")]
+    #[serde(borrow)]
     pub refund_amount: Loose<'a>,
-    pub currency_code: Loose<'a>,
+    /// A spelling of an example of the schema's own, here and below.
+    pub refund_ammount: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -128,7 +131,7 @@ pub(super) struct Shipping<'a> {
     #[serde(borrow)]
     pub shipping_method: Loose<'a>,
     pub tracking_number: Loose<'a>,
-    #[serde(rename = "trackingURL", alias = "trackingUrl")]
+    #[serde(rename = "trackingURL")]
     pub tracking_url: Loose<'a>,
     pub currency_code: Loose<'a>,
 }
@@ -151,7 +154,7 @@ pub(super) struct Measure<'a> {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase", expecting = "a product list item, an object")]
 pub(super) struct Line<'a> {
-    #[serde(borrow, rename = "SKU", alias = "sku")]
+    #[serde(borrow, rename = "SKU")]
     pub sku: Loose<'a>,
     pub name: Loose<'a>,
     pub quantity: Loose<'a>,
@@ -165,7 +168,6 @@ pub(super) struct Line<'a> {
     pub categories: Option<List<Category<'a>>>,
     pub category_id: Loose<'a>,
     pub refund_amount: Loose<'a>,
-    /// A spelling of an example of the schema's own.
     pub refund_ammount: Loose<'a>,
 }
 
@@ -180,11 +182,15 @@ pub(super) struct Choice<'a> {
 #[derive(Deserialize, Default)]
 #[serde(default, expecting = "a category, an object")]
 pub(super) struct Category<'a> {
-    #[serde(borrow, rename = "categoryID", alias = "categoryId", alias = "id")]
+    #[serde(borrow, rename = "categoryID")]
+    pub category_id: Loose<'a>,
+    #[serde(rename = "categoryName")]
+    pub category_name: Loose<'a>,
+    #[serde(rename = "categoryPath")]
+    pub category_path: Loose<'a>,
+    /// The spelling of the back office, here and below.
     pub id: Loose<'a>,
-    #[serde(rename = "categoryName", alias = "name")]
     pub name: Loose<'a>,
-    #[serde(rename = "categoryPath", alias = "path")]
     pub path: Loose<'a>,
 }
 
@@ -200,7 +206,7 @@ pub(super) struct Web<'a> {
 pub(super) struct PageDetails<'a> {
     #[serde(borrow)]
     pub name: Loose<'a>,
-    #[serde(rename = "URL", alias = "url")]
+    #[serde(rename = "URL")]
     pub url: Loose<'a>,
     pub site_section: Loose<'a>,
 }
@@ -208,7 +214,7 @@ pub(super) struct PageDetails<'a> {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase", expecting = "siteSearch to be an object")]
 pub(super) struct SiteSearch<'a> {
-    #[serde(borrow, alias = "phrase")]
+    #[serde(borrow)]
     pub query: Loose<'a>,
     pub number_of_results: Loose<'a>,
 }
@@ -225,10 +231,10 @@ pub(super) struct EmailAddress<'a> {
 pub(super) struct Person<'a> {
     #[serde(borrow)]
     pub name: Option<PersonName<'a>>,
-    #[serde(rename = "accountID", alias = "accountId")]
+    #[serde(rename = "accountID")]
     pub account_id: Loose<'a>,
     pub account_type: Loose<'a>,
-    #[serde(rename = "personalEmailID", alias = "personalEmailId")]
+    #[serde(rename = "personalEmailID")]
     pub personal_email_id: Loose<'a>,
     pub birth_date: Loose<'a>,
     pub gender: Loose<'a>,
@@ -263,8 +269,8 @@ pub(super) struct Address<'a> {
     pub city: Loose<'a>,
     pub state: Loose<'a>,
     pub postal_code: Loose<'a>,
-    #[serde(alias = "countryCode")]
     pub country: Loose<'a>,
+    pub country_code: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
