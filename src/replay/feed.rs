@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::decode::{BeginError, Decode, Decoder, Entry, Raw, ReadError, Reader};
+use crate::decode::{BeginError, Decode, Decoder, Entry, Places, Raw, ReadError, Reader};
 use crate::model::{DAY_MS, Event, Tie, Timestamp};
 
 /// A row so far ahead of its surroundings is a dead letter, in milliseconds.
@@ -62,6 +62,7 @@ struct File {
     ahead: Vec<Row>,
     greatest: Option<Timestamp>,
     ended: bool,
+    places: Places,
     position: String,
 }
 
@@ -123,6 +124,7 @@ impl File {
             ahead: Vec::new(),
             greatest: None,
             ended: false,
+            places: Places::default(),
             position: String::new(),
         })
     }
@@ -190,7 +192,7 @@ impl File {
             };
             self.position.clear();
             // Writing to a string can't fail.
-            let _ = write!(self.position, "{}:{line}", self.name);
+            let _ = write!(self.position, "{}:{}", self.name, self.places.next(line));
             let raw = Raw {
                 bytes,
                 append_time: self.history.then_some(Timestamp::MIN),
