@@ -176,7 +176,8 @@ impl World {
             Fed::Event(event, known) => (event, known),
         };
         self.unflushed += 1;
-        if let Some(known) = known {
+        // History has no time; before it nothing is known.
+        if let Some(known) = known.filter(|known| *known > Timestamp::MIN) {
             let known = self.until.map_or(known, |until| known.min(until));
             ready(self.lane.advance_to(known))?;
         }
