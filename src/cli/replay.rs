@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use crate::engine::Decision;
 use crate::journey::Catalog;
 use crate::model::{Delay, Timestamp};
-use crate::replay::{Input, Options, Summary, Watch, replay, write_line};
+use crate::replay::{FLUSH_ROWS, Input, Options, Summary, Watch, replay, write_line};
 
 use super::talk::{bar, say};
 use super::{Outcome, setup, table};
@@ -75,6 +75,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         grace_ms: config.ticks.grace_ms,
         assume_reachable: args.assume_reachable,
         key: setup::REPLAY_KEY,
+        flush_rows: FLUSH_ROWS,
     };
     let catalog = Catalog::new(journeys.plans, config.rules());
     let mut lines = Lines {

@@ -27,8 +27,8 @@ use lines::Held;
 /// Rows in one batch from the reading thread, and batches under way.
 const BATCH_ROWS: usize = 4_096;
 const BATCHES: usize = 8;
-/// Rows applied between two flushes; it changes no decision.
-const FLUSH_ROWS: usize = 32_768;
+/// How many rows are applied between two flushes unless the options say otherwise.
+pub const FLUSH_ROWS: usize = 32_768;
 
 /// What to replay, and how.
 #[derive(Clone)]
@@ -44,6 +44,15 @@ pub struct Options {
     /// Key of the customer ids.
     pub key: [u8; 32],
 }
+    /// Rows applied between two flushes, at least 1; it changes no decision.
+    pub flush_rows: usize,
+}
+
+impl Options {
+    /// Rows in one batch from the reading thread: no more than one flush applies.
+    fn batch_rows(&self) -> usize {
+        self.flush_rows.clamp(1, BATCH_ROWS)
+    }
 
 /// Why a replay could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -98,12 +107,13 @@ pub fn replay(
     thread::scope(|scope| {
         scope.spawn(move || {
             loop {
-                let mut batch = Vec::with_capacity(BATCH_ROWS);
-                let read = feed.read(BATCH_ROWS, &mut batch);
+                let mut batch = Vec::with_capacity(batch_rows);
+                let read = feed.read(batch_rows, &mut batch);
                 let more = matches!(read, Ok(true));
                 // A receiver that is gone has failed and says so itself.
                 if send.send(read.map(|_| batch)).is_err() || !more {
                     return;
+    let batch_rows = options.batch_rows();
                 }
             }
         });
@@ -142,7 +152,7 @@ fn run(
         for fed in batch {
             world.take(fed)?;
         }
-        if world.unflushed >= FLUSH_ROWS {
+        if world.unflushed >= options.flush_rows {
             world.flush(watch)?;
         }
         watch.progress(rows);
