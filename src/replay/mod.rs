@@ -66,8 +66,8 @@ pub enum Error {
     /// The lane failed.
     #[error(transparent)]
     Lane(#[from] crate::store::Error),
-    /// The decisions can't be written.
-    #[error("can't write the decisions")]
+    /// The decisions or the dead letters can't be written.
+    #[error("can't write the decisions or the dead letters")]
     Write(#[from] std::io::Error),
 }
 
@@ -88,6 +88,15 @@ pub trait Watch {
     }
 
     /// So many rows are read.
+    /// A row could not become an event. The summary keeps only the first ones.
+    ///
+    /// # Errors
+    /// What the output says; the replay ends with it.
+    fn dead_letter(&mut self, dead: &DeadLetter) -> std::io::Result<()> {
+        let _ = dead;
+        Ok(())
+    }
+
     fn progress(&mut self, rows: u64) {
         let _ = rows;
     }
@@ -150,7 +159,7 @@ fn run(
         let batch = batch?;
         rows += batch.len() as u64;
         for fed in batch {
-            world.take(fed)?;
+            world.take(fed, watch)?;
         }
         if world.unflushed >= options.flush_rows {
             world.flush(watch)?;
@@ -177,12 +186,9 @@ struct World {
 }
 
 impl World {
-    fn take(&mut self, fed: Fed) -> Result<(), Error> {
+    fn take(&mut self, fed: Fed, watch: &mut dyn Watch) -> Result<(), Error> {
         let (event, known) = match fed {
-            Fed::Dead(dead) => {
-                self.summary.dead_letter(dead);
-                return Ok(());
-            }
+            Fed::Dead(dead) => return self.dead_letter(dead, watch),
             Fed::Event(event, known) => (event, known),
         };
         self.unflushed += 1;
@@ -202,7 +208,7 @@ impl World {
                 let reason = rejected.to_string();
                 let name = self.names.get(usize::from(tie.source)).map_or("?", String::as_str);
                 let position = format!("{name}:{}", tie.offset);
-                self.summary.dead_letter(DeadLetter { position, reason });
+                self.dead_letter(DeadLetter { position, reason }, watch)?;
             }
         }
         for record in self.records.drain(..) {
@@ -213,6 +219,12 @@ impl World {
     }
 
     /// Applies what is known by now and gives the decisions that stand.
+    fn dead_letter(&mut self, dead: DeadLetter, watch: &mut dyn Watch) -> Result<(), Error> {
+        watch.dead_letter(&dead)?;
+        self.summary.dead_letter(dead);
+        Ok(())
+    }
+
     fn flush(&mut self, watch: &mut dyn Watch) -> Result<(), Error> {
         self.unflushed = 0;
         ready(self.lane.flush())?;
