@@ -7,6 +7,7 @@ mod feed;
 mod lines;
 mod summary;
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -15,7 +16,7 @@ use crate::engine::{Decision, Delivery, Effect, Options as EngineOptions, Trace}
 use crate::identity::{Identify, Rejected};
 use crate::journey::Catalog;
 use crate::lane::{Lane, Merges, NoStore, Timeline};
-use crate::model::{CustomerId, MessageChannel, Timestamp};
+use crate::model::{CustomerId, MessageChannel, MessageId, Timestamp};
 
 pub use feed::{DeadLetter, Input};
 pub use lines::write_line;
@@ -43,7 +44,6 @@ pub struct Options {
     pub assume_reachable: bool,
     /// Key of the customer ids.
     pub key: [u8; 32],
-}
     /// Rows applied between two flushes, at least 1; it changes no decision.
     pub flush_rows: usize,
 }
@@ -53,6 +53,7 @@ impl Options {
     fn batch_rows(&self) -> usize {
         self.flush_rows.clamp(1, BATCH_ROWS)
     }
+}
 
 /// Why a replay could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +88,6 @@ pub trait Watch {
         let _ = (customer, trace);
     }
 
-    /// So many rows are read.
     /// A row could not become an event. The summary keeps only the first ones.
     ///
     /// # Errors
@@ -97,6 +97,7 @@ pub trait Watch {
         Ok(())
     }
 
+    /// So many rows are read.
     fn progress(&mut self, rows: u64) {
         let _ = rows;
     }
@@ -112,6 +113,7 @@ pub fn replay(
     watch: &mut dyn Watch,
 ) -> Result<Summary, Error> {
     let mut feed = Feed::open(&options.inputs, options.grace_ms)?;
+    let batch_rows = options.batch_rows();
     let (send, receive) = sync_channel::<Result<Vec<Fed>, ReadError>>(BATCHES);
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -122,7 +124,6 @@ pub fn replay(
                 // A receiver that is gone has failed and says so itself.
                 if send.send(read.map(|_| batch)).is_err() || !more {
                     return;
-    let batch_rows = options.batch_rows();
                 }
             }
         });
@@ -218,35 +219,37 @@ impl World {
         Ok(())
     }
 
-    /// Applies what is known by now and gives the decisions that stand.
     fn dead_letter(&mut self, dead: DeadLetter, watch: &mut dyn Watch) -> Result<(), Error> {
         watch.dead_letter(&dead)?;
         self.summary.dead_letter(dead);
         Ok(())
     }
 
+    /// Applies what is known by now and gives the decisions that stand.
     fn flush(&mut self, watch: &mut dyn Watch) -> Result<(), Error> {
         self.unflushed = 0;
         ready(self.lane.flush())?;
         let output = self.lane.take_output();
         self.summary.events += output.applied;
         self.summary.late += output.late;
+        let overdue: BTreeMap<MessageId, Timestamp> = output.overdue.into_iter().collect();
         for (customer, effect) in output.effects {
             self.summary.effect(&effect);
             match effect {
                 Effect::Trace(trace) => watch.trace(customer, &trace),
-                effect => self.held.take(effect),
+                effect => self.held.take(effect, &overdue),
             }
         }
-        let upto = self.lane.position().watermark.map(|w| w.plus_ms(-self.settle_ms));
-        if let Some(upto) = upto {
-            self.give(Some(upto), watch)?;
+        // At the watermark itself something late may still be decided.
+        let before = self.lane.position().watermark.map(|w| w.plus_ms(-self.settle_ms));
+        if before.is_some() {
+            self.give(before, watch)?;
         }
         Ok(())
     }
 
-    fn give(&mut self, upto: Option<Timestamp>, watch: &mut dyn Watch) -> Result<(), Error> {
-        for decision in self.held.give(upto) {
+    fn give(&mut self, before: Option<Timestamp>, watch: &mut dyn Watch) -> Result<(), Error> {
+        for decision in self.held.give(before) {
             self.summary.decision(&decision);
             watch.decision(&decision)?;
         }
