@@ -12,7 +12,7 @@ use crate::engine::{Decision, Trace};
 use crate::generate::{self, generate};
 use crate::journey::{Catalog, Rules, SourceFile, compile};
 use crate::model::{CustomerId, Text, Timestamp};
-use crate::replay::{Input, Options, Watch, grouped, replay, write_line};
+use crate::replay::{FLUSH_ROWS, Input, Options, Watch, grouped, replay, write_line};
 
 use super::story::Line;
 use super::talk::{bar, say};
@@ -67,6 +67,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         grace_ms: 10_000,
         assume_reachable: false,
         key: setup::REPLAY_KEY,
+        flush_rows: FLUSH_ROWS,
     };
     let decisions = args.out.join("decisions.ndjson");
     let mut watching = Watching {

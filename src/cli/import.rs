@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::ValueEnum;
 
-use crate::decode::{Entry, Raw, Reader};
+use crate::decode::{Entry, Places, Raw, Reader};
 use crate::identity::{Identify, Rejected};
 use crate::log::{Append, DeadLetter, Log, Record};
 use crate::model::{Event, EventName, Tie};
@@ -101,6 +101,7 @@ async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
         source,
     };
     let progress = bar("importing", None);
+    let mut places = Places::default();
     let now = SystemClock.now();
     loop {
         let entry = reader.next_entry()?;
@@ -115,7 +116,7 @@ async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
                     bytes,
                     append_time: Some(now),
                     tie: Tie { source, partition: 0, offset: line },
-                    position: &format!("{name}:{line}"),
+                    position: &format!("{name}:{}", places.next(line)),
                 };
                 let mut events = Vec::new();
                 match decode.decode(&raw, &mut events) {

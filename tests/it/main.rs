@@ -7,6 +7,7 @@ mod generated;
 mod identify;
 mod layers;
 mod log;
+mod real;
 mod store;
 mod stories;
 mod support;
