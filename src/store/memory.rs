@@ -204,6 +204,20 @@ impl Ledger for MemoryStore {
         Ok(self.kept().lanes.values().cloned().collect())
     }
 
+    async fn states(
+        &self,
+        partition: u32,
+        after: Option<CustomerId>,
+        limit: u32,
+    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error> {
+        let kept = self.kept();
+        let of = kept
+            .states
+            .iter()
+            .filter(|((own, id), _)| *own == partition && after.is_none_or(|after| *id > after));
+        Ok(of.take(limit as usize).map(|((_, id), row)| (*id, row.1.clone())).collect())
+    }
+
     async fn state(&self, partition: u32, customer: CustomerId) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.kept().states.get(&(partition, customer)).map(|row| row.1.clone()))
     }

@@ -47,10 +47,21 @@ struct UnderWay {
 
 /// Records of one request, decoded.
 struct Submission {
-    events: Vec<(usize, Event)>,
+    events: Vec<Placed>,
     dead: Vec<DeadLetter>,
     answer: oneshot::Sender<Result<Accepted, Refused>>,
     _taken: Taken,
+}
+
+/// An event with its place in a submission.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The record's place, from 0.
+    pub index: usize,
+    /// The line it starts on, from 1.
+    pub line: u64,
+    /// The event.
+    pub event: Event,
 }
 
 /// An append time that was given out; time is not known beyond it while this exists.
@@ -106,7 +117,7 @@ impl Intake {
         }
     }
 
-    /// Hands in decoded events, each with its place in the request, and dead letters; returns
+    /// Hands in decoded events and dead letters; returns
     /// once they are in the log for good.
     ///
     /// # Errors
@@ -114,7 +125,7 @@ impl Intake {
     pub async fn submit(
         &self,
         taken: Taken,
-        events: Vec<(usize, Event)>,
+        events: Vec<Placed>,
         dead: Vec<DeadLetter>,
     ) -> Result<Accepted, Refused> {
         let (answer, answered) = oneshot::channel();
@@ -224,11 +235,12 @@ impl Ingest {
             .collect()
     }
 
-    /// Writes until the doors are closed and everything they handed in is in the log.
+    /// Writes until the doors are `closed` and everything they handed in is in the log.
     pub(super) async fn run(
         mut self,
         mut queue: Queue,
         mut outbox: watch::Receiver<u64>,
+        mut closed: watch::Receiver<bool>,
     ) -> Result<(), Error> {
         let mut ticks = tokio::time::interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -241,6 +253,10 @@ impl Ingest {
                     self.write_tick(known).await?;
                 }
                 Ok(()) = outbox.changed() => self.relay().await?,
+                // A door may be left with someone in it who says no more: it is not waited for.
+                Ok(()) = closed.changed() => {
+                    queue.submissions.close();
+                }
                 first = queue.submissions.recv() => match first {
                     Some(first) => self.take(first, &mut queue).await?,
                     None => {
@@ -301,15 +317,13 @@ impl Ingest {
         let mut answers = Vec::with_capacity(submissions.len());
         let of_all = submissions.iter().flat_map(|submission| &submission.events);
         let reader = self.log.reader();
-        self.identify.prefetch(&reader, of_all.map(|(_, event)| event)).await?;
+        self.identify.prefetch(&reader, of_all.map(|placed| &placed.event)).await?;
         for submission in submissions {
             let mut accepted = Accepted::default();
             append.dead_letters.extend(submission.dead);
-            for (place, mut event) in submission.events {
+            for Placed { index, line, mut event } in submission.events {
                 let source = event.tie.source;
                 event.tie.offset = self.next_offset(source);
-                let position = event.tie.offset;
-                let what = format!("{} {}", event.name, event.id);
                 match self.identify.identify(event, &mut append.records) {
                     Ok(_) => accepted.events += 1,
                     Err(rejected @ Rejected::Erased) => {
@@ -321,12 +335,12 @@ impl Ingest {
                         append.dead_letters.push(DeadLetter {
                             source,
                             partition: 0,
-                            position,
+                            position: line,
                             reason: reason.clone(),
-                            payload: Some(what.into_bytes()),
+                            payload: rejected.event().and_then(|e| serde_json::to_vec(e).ok()),
                             at: append.at,
                         });
-                        accepted.rejected.push((place, reason));
+                        accepted.rejected.push((index, reason));
                     }
                 }
             }

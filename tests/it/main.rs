@@ -10,3 +10,4 @@ mod log;
 mod store;
 mod stories;
 mod support;
+mod worker;
