@@ -13,10 +13,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::decode::Decoder;
+use crate::engine::CustomerState;
 use crate::identity::{Identify, Rejected};
-use crate::log::{Append, DeadLetter, InputPosition, Log, Record};
-use crate::model::{Event, Timestamp};
-use crate::store::{SqliteStore, Store};
+use crate::log::{Append, CustomerEvent, DeadLetter, InputPosition, Log, Record};
+use crate::model::{CustomerId, Event, EventName, Timestamp, derive};
+use crate::store::{self, Ledger, OutboxRow, SqliteStore, Store};
 
 use super::{Clock, Error, Options};
 
@@ -279,6 +280,19 @@ impl Ingest {
         }
     }
 
+    /// The names under which the store knows a customer.
+    async fn addresses(&self, customer: CustomerId) -> Result<Vec<String>, Error> {
+        let partition = customer.partition(self.log.partitions());
+        let Some(bytes) = self.store.ledger().state(partition, customer).await? else {
+            return Ok(Vec::new());
+        };
+        let state = CustomerState::decode(&bytes).map_err(|error| {
+            store::Error::Unusable(format!("the stored state of customer {customer}: {error}"))
+        })?;
+        let names = [state.source_id, state.email, state.phone];
+        Ok(names.into_iter().flatten().map(|name| name.to_string()).collect())
+    }
+
     async fn write_tick(&mut self, known: Timestamp) -> Result<(), Error> {
         let append = Append {
             at: known,
@@ -297,11 +311,38 @@ impl Ingest {
                 return Ok(());
             }
             let ids: Vec<u128> = rows.iter().map(|row| row.id).collect();
-            let relayed = rows.into_iter().map(|row| (row.id, row.record)).collect();
+            let relayed = self.let_through(rows).await?;
             let at = self.clock.now();
             self.log.append(Append { at, relayed, ..Append::default() }).await?;
             self.store.outbox_done(&ids).await?;
         }
+    }
+
+    /// What may enter the log: nothing rebuilds a customer who was erased meanwhile. A state that
+    /// is handed over to one must still arrive, so that its messages are taken back and their
+    /// content is erased; the erasure follows it.
+    async fn let_through(&mut self, rows: Vec<OutboxRow>) -> Result<Vec<(u128, Record)>, Error> {
+        let reader = self.log.reader();
+        let whose = rows.iter().filter_map(|row| row.record.customer());
+        let erased = self.identify.erased(&reader, whose).await?;
+        let mut relayed = Vec::with_capacity(rows.len());
+        for OutboxRow { id, record } in rows {
+            let gone = record.customer().filter(|customer| erased.contains(customer));
+            match (gone, &record) {
+                (None, _) => relayed.push((id, record)),
+                (Some(customer), Record::Handover(handover)) => {
+                    let mut event =
+                        Event::new("erased before", EventName::CustomerDeleted, handover.time);
+                    event.tie = handover.tie;
+                    relayed.push((id, record));
+                    let again = derive("erased before", &[&id.to_be_bytes()]);
+                    let event = Record::Event(Box::new(CustomerEvent { customer, event }));
+                    relayed.push((again, event));
+                }
+                (Some(_), _) => {}
+            }
+        }
+        Ok(relayed)
     }
 
     /// Writes a submission, and those that wait behind it.
@@ -324,8 +365,17 @@ impl Ingest {
             for Placed { index, line, mut event } in submission.events {
                 let source = event.tie.source;
                 event.tie.offset = self.next_offset(source);
+                let deletes = event.name == EventName::CustomerDeleted;
+                if deletes {
+                    append.erase.extend(event.identities.iter().map(|i| i.value.to_string()));
+                }
                 match self.identify.identify(event, &mut append.records) {
-                    Ok(_) => accepted.events += 1,
+                    Ok(customer) => {
+                        accepted.events += 1;
+                        if deletes {
+                            append.erase.extend(self.addresses(customer).await?);
+                        }
+                    }
                     Err(rejected @ Rejected::Erased) => {
                         tracing::info!(reason = %rejected, "event dropped");
                         accepted.events += 1;

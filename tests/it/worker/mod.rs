@@ -3,6 +3,7 @@
 mod events;
 mod http;
 mod kill;
+mod merge;
 mod shop;
 mod stop;
 

@@ -151,6 +151,15 @@ impl Shop {
         number(&self.path(file), sql)
     }
 
+    /// The text that a query of one of the files gives.
+    pub(super) fn text(&self, file: &str, sql: &str) -> String {
+        in_runtime(async {
+            let mut file = read(&self.path(file)).await;
+            let sql = sqlx::AssertSqlSafe(sql.to_owned());
+            sqlx::query_scalar(sql).fetch_one(&mut file).await.expect("a text")
+        })
+    }
+
     /// Waits until every lane has applied everything that the log holds at this moment.
     pub(super) fn wait_until_applied(&self) {
         let now = self.count("data/log.db", "SELECT coalesce(max(appended_at), 0) FROM batches");
@@ -312,19 +321,20 @@ pub(super) fn now() -> waypost::model::Timestamp {
 
 /// The number that a query of a SQLite file gives.
 pub(super) fn number(path: &Path, sql: &str) -> i64 {
+    in_runtime(async {
+        let mut file = read(path).await;
+        let sql = sqlx::AssertSqlSafe(sql.to_owned());
+        sqlx::query_scalar(sql).fetch_one(&mut file).await.expect("a number")
+    })
+}
+
+async fn read(path: &Path) -> sqlx::SqliteConnection {
     use sqlx::Connection;
     let options = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
         .busy_timeout(DEADLINE);
-    in_runtime(async {
-        let mut connection =
-            sqlx::SqliteConnection::connect_with(&options).await.expect("the file opens");
-        let sql = sqlx::AssertSqlSafe(sql.to_owned());
-        let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a number");
-        connection.close().await.expect("it closes");
-        number
-    })
+    sqlx::SqliteConnection::connect_with(&options).await.expect("the file opens")
 }
 
 /// Runs a future that reads files.
