@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use crate::engine::CustomerState;
+use crate::engine::{CustomerState, TraceKind};
 use crate::identity::Identify;
 use crate::log::LogReader;
 use crate::model::CustomerId;
@@ -57,15 +57,28 @@ async fn tell(
     ledger: &SqliteLedger,
     customer: CustomerId,
 ) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
     let mut lines = Vec::new();
-    for trace in ledger.trace_of(customer).await? {
-        lines.push(Line::of_trace(&trace, lines.len()));
+    let mut names = vec![customer];
+    let mut next = 0;
+    while let Some(name) = names.get(next).copied() {
+        next += 1;
+        for trace in ledger.trace_of(name).await? {
+            if trace.kind == TraceKind::Merged {
+                // What came before was written under the name that the customer had then.
+                let other = trace.detail.as_deref().and_then(|other| other.parse().ok());
+                names.extend(other.filter(|other| !names.contains(other)));
+                if name != customer {
+                    continue;
+                }
+            }
+            lines.push(Line::of_trace(&trace, lines.len()));
+        }
+        for message in ledger.messages_of(name).await? {
+            let cancelled = message.reason.filter(|_| message.status == MessageStatus::Cancelled);
+            lines.push(Line::of_decision(&message.decision, cancelled, lines.len()));
+        }
     }
-    for message in ledger.messages_of(customer).await? {
-        let cancelled = message.reason.filter(|_| message.status == MessageStatus::Cancelled);
-        lines.push(Line::of_decision(&message.decision, cancelled, lines.len()));
-    }
+    let mut out = std::io::stdout().lock();
     lines.retain(|line| args.journey.is_none() || line.journey == args.journey);
     lines.sort();
     if args.json {

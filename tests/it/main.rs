@@ -11,3 +11,4 @@ mod real;
 mod store;
 mod stories;
 mod support;
+mod worker;
