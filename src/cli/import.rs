@@ -20,11 +20,13 @@ const BATCH: usize = 5_000;
 /// How many rejected rows are shown.
 const SHOWN: usize = 5;
 
-/// Load history. It builds state (orders, profiles, consents) and starts no journey. Rows that
-/// can't be read go to the dead letters. The worker must not be running on the same files.
+/// Load history: it builds state and starts no journey
+///
+/// Rows that can't be read go to the dead letters. The worker must not be running on the same
+/// files; it applies what was loaded when it starts.
 ///
 /// Examples:
-///   waypost import profiles crm.json
+///   waypost import profiles crm.ndjson
 ///   waypost import orders orders.csv.gz --mapping mappings/shop.yaml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -49,6 +51,14 @@ enum Kind {
 }
 
 impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Profiles => "profiles",
+            Self::Consents => "consents",
+        }
+    }
+
     const fn takes(self, name: &EventName) -> bool {
         match self {
             Self::Orders => matches!(
@@ -74,6 +84,7 @@ impl Kind {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
+    setup::folders(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let log = Log::open(&config.store.log, config.store.partitions).await?;
@@ -129,8 +140,9 @@ async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
                                 importing.events.push(event);
                             } else {
                                 let reason = format!(
-                                    "a {} event does not belong into an import of {:?}; import it as what it is",
-                                    event.name, args.kind
+                                    "a {} event does not belong into an import of {}; import it as what it is",
+                                    event.name,
+                                    args.kind.as_str()
                                 );
                                 importing.reject(line, reason, None, &name, now);
                             }
@@ -148,11 +160,10 @@ async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
         }
     }
     progress.finish_and_clear();
-    say(&format!(
-        "{} events loaded as history, {} rows rejected (they are in the dead letters)",
-        grouped(importing.loaded),
-        grouped(importing.rejected),
-    ));
+    say(&format!("{} events loaded as history", grouped(importing.loaded)));
+    if importing.rejected > 0 {
+        say(&format!("{} rows rejected: they are dead letters", grouped(importing.rejected)));
+    }
     if importing.loaded == 0 && importing.rejected > 0 {
         bail!("nothing could be loaded from {name}");
     }

@@ -55,6 +55,11 @@ fn journey_lines(funnel: &Funnel) {
 
 fn reasons(what: &str, by: &BTreeMap<Reason, u64>, line: &dyn Fn(&str, u64)) {
     for (reason, count) in by {
-        line(&format!("{what}, {}", reason.as_str()), *count);
+        let words = match reason {
+            Reason::Stopped => "by a stop rule",
+            Reason::GaveWay => "gave way",
+            other => other.as_str(),
+        };
+        line(&format!("{what}, {words}"), *count);
     }
 }

@@ -11,11 +11,13 @@ use crate::log::LogReader;
 use crate::model::CustomerId;
 use crate::store::{Ledger, MessageStatus, SqliteLedger};
 
-use super::story::Line;
+use super::story::story;
 use super::{Outcome, setup};
 
-/// Tell in plain words what the worker decided for a customer and why: each run that started or
-/// did not, each message that was sent or withheld. The worker may be running.
+/// Tell in plain words why a customer got a message, or did not
+///
+/// Each run that started or did not, each message that was decided or withheld, and the reason.
+/// The worker may be running.
 ///
 /// Examples:
 ///   waypost why ann@shop.example
@@ -42,7 +44,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         let mut identify = Identify::stored(log.identity_key().await?);
         let customers = identify.named(&log, &args.customer).await?;
         if customers.is_empty() {
-            bail!("nobody is known as `{}`", args.customer);
+            bail!("nobody is known as `{}`; name the customer as their events do", args.customer);
         }
         for customer in customers {
             tell(args, &log, &ledger, customer).await?;
@@ -58,16 +60,17 @@ async fn tell(
     customer: CustomerId,
 ) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let mut lines = Vec::new();
-    for trace in ledger.trace_of(customer).await? {
-        lines.push(Line::of_trace(&trace, lines.len()));
-    }
-    for message in ledger.messages_of(customer).await? {
-        let cancelled = message.reason.filter(|_| message.status == MessageStatus::Cancelled);
-        lines.push(Line::of_decision(&message.decision, cancelled, lines.len()));
-    }
+    let traces = ledger.trace_of(customer).await?;
+    let messages = ledger.messages_of(customer).await?;
+    let decisions: Vec<_> = messages
+        .into_iter()
+        .map(|message| {
+            let cancelled = message.reason.filter(|_| message.status == MessageStatus::Cancelled);
+            (message.decision, cancelled)
+        })
+        .collect();
+    let mut lines = story(&traces, &decisions);
     lines.retain(|line| args.journey.is_none() || line.journey == args.journey);
-    lines.sort();
     if args.json {
         for line in &lines {
             let line = serde_json::json!({
