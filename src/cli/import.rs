@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::ValueEnum;
 
-use crate::decode::{Entry, Raw, Reader};
+use crate::decode::{Decoder, Entry, Raw, Reader};
 use crate::identity::{Identify, Rejected};
 use crate::log::{Append, DeadLetter, Log, Record};
 use crate::model::{Event, EventName, Tie};
@@ -84,22 +84,27 @@ impl Kind {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
-    setup::folders(&config)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let log = Log::open(&config.store.log, config.store.partitions).await?;
-        import(args, log).await
-    })
-}
-
-async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
     let (decoder, _) = setup::decoder(args.mapping.as_deref())?;
-    let stdin = args.file.as_os_str() == "-";
-    let mut reader = if stdin {
+    // Before the log, so that a file that is not there leaves no log behind.
+    let reader = if args.file.as_os_str() == "-" {
         Reader::stdin(decoder.form())?
     } else {
         Reader::open(&args.file, decoder.form())?
     };
+    setup::folders(&config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let log = Log::open(&config.store.log, config.store.partitions).await?;
+        import(args, log, &decoder, reader).await
+    })
+}
+
+async fn import(
+    args: &Args,
+    mut log: Log,
+    decoder: &Decoder,
+    mut reader: Reader,
+) -> anyhow::Result<Outcome> {
     let decode = decoder.begin(&mut reader)?;
     let name = args.file.display().to_string();
     let source = log.source(&format!("import {name}")).await?;
