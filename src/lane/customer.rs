@@ -1,12 +1,13 @@
 //! Runs a customer's records and timers in order.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::engine::{Arrival, CustomerState, Effect};
 use crate::log::{CustomerEvent, Handover, Record};
 use crate::model::{CustomerId, Timestamp, derive};
 use crate::store::{Error, OutboxRow, Store};
 
+use super::by_customer::ByCustomer;
 use super::resident::Resident;
 use super::{Arrived, Lane, Merges};
 
@@ -29,12 +30,12 @@ impl<S: Store> Lane<S> {
     pub(super) async fn run_customers(
         &mut self,
         ids: Vec<CustomerId>,
-        mut fresh: HashMap<CustomerId, Vec<Arrived>>,
+        mut fresh: ByCustomer<Vec<Arrived>>,
         watermark: Timestamp,
     ) -> Result<(), Error> {
         let groups = match self.merges {
-            Merges::Inline => self.groups(&ids, &fresh),
-            Merges::Outbox | Merges::InLog => BTreeMap::new(),
+            Merges::Inline if self.ties => self.groups(&ids, &fresh),
+            Merges::Inline | Merges::Outbox | Merges::InLog => BTreeMap::new(),
         };
         let mut done: BTreeSet<CustomerId> = BTreeSet::new();
         for id in ids {
@@ -47,9 +48,6 @@ impl<S: Store> Lane<S> {
                 Some([]) | None => self.run_group(id, &[], &mut fresh, watermark)?,
             }
         }
-        if !S::KEEPS_STATES {
-            self.residents.forget_changes();
-        }
         Ok(())
     }
 
@@ -57,7 +55,7 @@ impl<S: Store> Lane<S> {
     fn groups(
         &self,
         ids: &[CustomerId],
-        fresh: &HashMap<CustomerId, Vec<Arrived>>,
+        fresh: &ByCustomer<Vec<Arrived>>,
     ) -> BTreeMap<CustomerId, Vec<CustomerId>> {
         let mut groups: BTreeMap<CustomerId, Vec<CustomerId>> = BTreeMap::new();
         let mut tie = |a: CustomerId, b: CustomerId| {
@@ -89,7 +87,7 @@ impl<S: Store> Lane<S> {
         &mut self,
         first: CustomerId,
         others: &[CustomerId],
-        fresh: &mut HashMap<CustomerId, Vec<Arrived>>,
+        fresh: &mut ByCustomer<Vec<Arrived>>,
         watermark: Timestamp,
     ) -> Result<(), Error> {
         let mut arrivals = fresh.remove(&first).unwrap_or_default();
@@ -289,7 +287,8 @@ impl<S: Store> Lane<S> {
         }
         for member in group.members {
             let next_due = self.timeline.last().next_due(&member.resident.state);
-            self.residents.put_back(member.resident, next_due, member.touched, watermark);
+            let touched = member.touched && S::KEEPS_STATES;
+            self.residents.put_back(member.resident, next_due, touched, watermark);
         }
     }
 }

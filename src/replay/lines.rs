@@ -25,7 +25,6 @@ struct Line<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
-    data: &'a serde_json::value::RawValue,
 }
 
 /// Holds decisions until nothing can change them, and gives them in order.
@@ -87,7 +86,6 @@ impl Held {
 /// # Errors
 /// What the output says.
 pub fn write_line(decision: &Decision, out: &mut dyn Write) -> std::io::Result<()> {
-    let data = serde_json::from_str(&decision.data)?;
     let line = Line {
         at: decision.at.to_string(),
         customer: &decision.customer,
@@ -101,8 +99,12 @@ pub fn write_line(decision: &Decision, out: &mut dyn Write) -> std::io::Result<(
         decision: if decision.withheld.is_some() { "withheld" } else { "send" },
         reason: decision.withheld.map(Reason::as_str),
         expires: decision.expires.map(|at| at.to_string()),
-        data,
     };
-    serde_json::to_writer(&mut *out, &line)?;
-    out.write_all(b"\n")
+    let mut text = serde_json::to_string(&line)?;
+    // The data is JSON already: it goes in as it is, as the last field.
+    text.pop();
+    text.push_str(",\"data\":");
+    text.push_str(&decision.data);
+    text.push_str("}\n");
+    out.write_all(text.as_bytes())
 }

@@ -184,7 +184,7 @@ impl World {
             self.greatest = self.greatest.max(Some(event.time));
         }
         let tie = event.tie;
-        match self.identify.identify(*event, &mut self.records) {
+        match self.identify.identify(event, &mut self.records) {
             Ok(_) => {}
             Err(Rejected::Erased) => self.summary.dropped += 1,
             Err(rejected) => {
