@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::ValueEnum;
 
-use crate::decode::{Entry, Places, Raw, Reader};
+use crate::decode::{Decoder, Entry, Places, Raw, Reader};
 use crate::identity::{Identify, Rejected};
 use crate::log::{Append, DeadLetter, Log, Record};
 use crate::model::{Event, EventName, Tie};
@@ -20,11 +20,13 @@ const BATCH: usize = 5_000;
 /// How many rejected rows are shown.
 const SHOWN: usize = 5;
 
-/// Load history. It builds state (orders, profiles, consents) and starts no journey. Rows that
-/// can't be read go to the dead letters. The worker must not be running on the same files.
+/// Load history: it builds state and starts no journey
+///
+/// Rows that can't be read go to the dead letters. The worker must not be running on the same
+/// files; it applies what was loaded when it starts.
 ///
 /// Examples:
-///   waypost import profiles crm.json
+///   waypost import profiles crm.ndjson
 ///   waypost import orders orders.csv.gz --mapping mappings/shop.yaml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -49,6 +51,14 @@ enum Kind {
 }
 
 impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Profiles => "profiles",
+            Self::Consents => "consents",
+        }
+    }
+
     const fn takes(self, name: &EventName) -> bool {
         match self {
             Self::Orders => matches!(
@@ -74,21 +84,27 @@ impl Kind {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let log = Log::open(&config.store.log, config.store.partitions).await?;
-        import(args, log).await
-    })
-}
-
-async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
     let (decoder, _) = setup::decoder(args.mapping.as_deref())?;
-    let stdin = args.file.as_os_str() == "-";
-    let mut reader = if stdin {
+    // Before the log, so that a file that is not there leaves no log behind.
+    let reader = if args.file.as_os_str() == "-" {
         Reader::stdin(decoder.form())?
     } else {
         Reader::open(&args.file, decoder.form())?
     };
+    setup::folders(&config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let log = Log::open(&config.store.log, config.store.partitions).await?;
+        import(args, log, &decoder, reader).await
+    })
+}
+
+async fn import(
+    args: &Args,
+    mut log: Log,
+    decoder: &Decoder,
+    mut reader: Reader,
+) -> anyhow::Result<Outcome> {
     let decode = decoder.begin(&mut reader)?;
     let name = args.file.display().to_string();
     let source = log.source(&format!("import {name}")).await?;
@@ -130,8 +146,9 @@ async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
                                 importing.events.push(event);
                             } else {
                                 let reason = format!(
-                                    "a {} event does not belong into an import of {:?}; import it as what it is",
-                                    event.name, args.kind
+                                    "a {} event does not belong into an import of {}; import it as what it is",
+                                    event.name,
+                                    args.kind.as_str()
                                 );
                                 importing.reject(line, reason, None, &name, now);
                             }
@@ -149,11 +166,10 @@ async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
         }
     }
     progress.finish_and_clear();
-    say(&format!(
-        "{} events loaded as history, {} rows rejected (they are in the dead letters)",
-        grouped(importing.loaded),
-        grouped(importing.rejected),
-    ));
+    say(&format!("{} events loaded as history", grouped(importing.loaded)));
+    if importing.rejected > 0 {
+        say(&format!("{} rows rejected: they are dead letters", grouped(importing.rejected)));
+    }
     if importing.loaded == 0 && importing.rejected > 0 {
         bail!("nothing could be loaded from {name}");
     }

@@ -14,9 +14,10 @@ use crate::replay::{DeadLetter, FLUSH_ROWS, Input, Options, Watch, replay, write
 use super::talk::{bar, say};
 use super::{Outcome, setup, table};
 
-/// Run recorded events through the journeys with a virtual clock, and write one JSON object a
-/// line for each decision: what would have been sent, to whom, when, and what would not, and
-/// why. It never sends. The summary goes to stderr.
+/// Run recorded events through the journeys with a virtual clock; it never sends
+///
+/// Writes one JSON object a line to stdout for each decision: what would have been sent, to whom,
+/// when, and what would not, and why. The summary goes to stderr. docs/replay.md has the rules.
 ///
 /// Examples:
 ///   waypost replay --events week.ndjson

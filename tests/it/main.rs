@@ -2,6 +2,7 @@
 
 mod decode;
 mod diagnostics;
+mod docs;
 mod generate;
 mod generated;
 mod identify;
