@@ -1,6 +1,6 @@
 //! Folds orders: each counts once, whoever reports it and however often.
 
-use crate::model::{Amount, Event, EventName, Item, Money, derive};
+use crate::model::{Amount, Event, EventName, Item, Money, Timestamp, derive};
 
 use super::state::{CustomerState, ORDERS_MAX, OrderMark, Orders};
 
@@ -9,8 +9,8 @@ use super::state::{CustomerState, ORDERS_MAX, OrderMark, Orders};
 pub(super) enum OrderNews {
     /// An order that was not known.
     New,
-    /// A further report, or a further row, of a known order.
-    Known,
+    /// A further report, or a further row, of an order that was placed then.
+    Known(Timestamp),
 }
 
 /// Applies `order.placed`.
@@ -25,7 +25,7 @@ pub(super) fn placed(orders: &mut Orders, event: &Event) -> OrderNews {
     let total = stated.or_else(|| sum(&event.items)).map(|amount| Money { amount, currency });
     if let Some(place) = orders.recent.iter().position(|mark| mark.key == key) {
         again(orders, place, event, total, stated.is_some());
-        return OrderNews::Known;
+        return OrderNews::Known(orders.recent[place].at);
     }
     orders.count += 1;
     add(&mut orders.totals, total, 1);
@@ -95,12 +95,18 @@ pub(super) fn unite(winner: &mut CustomerState, loser: &Orders) {
 /// source tells row by row add up.
 fn again(orders: &mut Orders, place: usize, event: &Event, total: Option<Money>, stated: bool) {
     let mark = &mut orders.recent[place];
+    let told_last = orders.last_at == Some(mark.at);
+    let known = orders.last_items.clone();
     let same_source = mark.source == event.tie.source;
     let (before, after) = match (mark.total, total) {
         (before, Some(_)) if stated && !mark.stated => (before, total),
         (None, Some(_)) => (None, total),
-        (Some(had), Some(more)) if same_source && !stated && !mark.stated => {
-            (Some(had), had.amount.plus(more.amount).map(|amount| Money { amount, ..had }))
+        // An order told row by row: rows that were told already, by whomever, count once.
+        (Some(had), Some(_)) if same_source && !stated && !mark.stated && told_last => {
+            let fresh: Vec<Item> =
+                event.items.iter().filter(|item| !known.contains(item)).cloned().collect();
+            let more = sum(&fresh).unwrap_or_default();
+            (Some(had), had.amount.plus(more).map(|amount| Money { amount, ..had }))
         }
         _ => return,
     };
@@ -115,7 +121,8 @@ fn again(orders: &mut Orders, place: usize, event: &Event, total: Option<Money>,
         orders.last_total = after;
         let room = super::run::START_ITEMS_MAX.saturating_sub(orders.last_items.len());
         if same_source && !stated {
-            orders.last_items.extend(event.items.iter().take(room).cloned());
+            let fresh = event.items.iter().filter(|item| !known.contains(item));
+            orders.last_items.extend(fresh.take(room).cloned());
         }
     }
 }
