@@ -95,18 +95,12 @@ pub(super) fn unite(winner: &mut CustomerState, loser: &Orders) {
 /// source tells row by row add up.
 fn again(orders: &mut Orders, place: usize, event: &Event, total: Option<Money>, stated: bool) {
     let mark = &mut orders.recent[place];
-    let told_last = orders.last_at == Some(mark.at);
-    let known = orders.last_items.clone();
     let same_source = mark.source == event.tie.source;
     let (before, after) = match (mark.total, total) {
         (before, Some(_)) if stated && !mark.stated => (before, total),
         (None, Some(_)) => (None, total),
-        // An order told row by row: rows that were told already, by whomever, count once.
-        (Some(had), Some(_)) if same_source && !stated && !mark.stated && told_last => {
-            let fresh: Vec<Item> =
-                event.items.iter().filter(|item| !known.contains(item)).cloned().collect();
-            let more = sum(&fresh).unwrap_or_default();
-            (Some(had), had.amount.plus(more).map(|amount| Money { amount, ..had }))
+        (Some(had), Some(more)) if same_source && !stated && !mark.stated => {
+            (Some(had), had.amount.plus(more.amount).map(|amount| Money { amount, ..had }))
         }
         _ => return,
     };
@@ -121,8 +115,7 @@ fn again(orders: &mut Orders, place: usize, event: &Event, total: Option<Money>,
         orders.last_total = after;
         let room = super::run::START_ITEMS_MAX.saturating_sub(orders.last_items.len());
         if same_source && !stated {
-            let fresh = event.items.iter().filter(|item| !known.contains(item));
-            orders.last_items.extend(fresh.take(room).cloned());
+            orders.last_items.extend(event.items.iter().take(room).cloned());
         }
     }
 }
