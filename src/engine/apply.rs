@@ -184,7 +184,7 @@ impl Engine {
         let event = happening.event;
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
-            if !run.is_active() && run.open.is_empty() {
+            if !run.may_send() {
                 continue;
             }
             // An old order does not stop a newer cart's run.

@@ -28,12 +28,7 @@ pub(super) fn due(state: &CustomerState) -> Option<Timestamp> {
 impl Engine {
     /// Lets go of what can't matter any more at `now`.
     pub(super) fn tidy(&self, state: &mut CustomerState, now: Timestamp) {
-        state.runs.retain(|run| {
-            run.is_active()
-                || !run.open.is_empty()
-                || !run.redo.is_empty()
-                || run.goal_until.is_some_and(|until| until >= now)
-        });
+        state.runs.retain(|run| run.may_send() || run.goal_until.is_some_and(|until| until >= now));
         state.seen.expire(now);
         if state.sent.first().is_some_and(|mark| now.since_ms(mark.at) > SENT_MARK_MS) {
             state.sent.retain(|mark| now.since_ms(mark.at) <= SENT_MARK_MS);

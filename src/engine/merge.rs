@@ -106,7 +106,7 @@ impl Engine {
         }
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
-            if run.cart.as_ref() == Some(cart_id) && (run.is_active() || !run.open.is_empty()) {
+            if run.cart.as_ref() == Some(cart_id) && run.may_send() {
                 self.end_run(state, place, time, Reason::Moved, Some(cart_id.clone()), effects);
             }
         }
@@ -158,7 +158,7 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let run = &state.runs[place];
-        if !run.is_active() && run.open.is_empty() {
+        if !run.may_send() {
             return;
         }
         let Some(plan) = self.plan_of(run) else { return };

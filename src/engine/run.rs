@@ -114,6 +114,13 @@ impl Run {
     pub const fn is_active(&self) -> bool {
         self.at.is_some()
     }
+
+    /// Whether a message of it may still go out: it is under way, or one that it decided has not
+    /// started, or waits for its next window.
+    #[must_use]
+    pub const fn may_send(&self) -> bool {
+        self.is_active() || !self.open.is_empty() || !self.redo.is_empty()
+    }
 }
 
 impl StartEvent {

@@ -259,7 +259,7 @@ impl Engine {
         if plan.gives_way_to.iter().any(runs_other) {
             return Some(Reason::GaveWay);
         }
-        let kept = |run: &&Run| run.is_active() || !run.open.is_empty();
+        let kept = |run: &&Run| run.may_send();
         let too_large = state.weight() > STATE_BYTES_MAX;
         if too_large || state.runs.iter().filter(kept).count() >= RUNS_MAX {
             return Some(Reason::TooMany);
@@ -300,7 +300,7 @@ impl Engine {
     ) {
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
-            if run.journey == *starting || (!run.is_active() && run.open.is_empty()) {
+            if run.journey == *starting || !run.may_send() {
                 continue;
             }
             let gives = self.plan_of(run).is_some_and(|plan| plan.gives_way_to.contains(starting));
@@ -313,8 +313,7 @@ impl Engine {
     /// Drops the oldest run that only waits for its goal, where there is no room for another.
     fn make_room(&self, state: &mut CustomerState) {
         if state.runs.len() >= RUNS_MAX
-            && let Some(place) =
-                state.runs.iter().position(|run| !run.is_active() && run.open.is_empty())
+            && let Some(place) = state.runs.iter().position(|run| !run.may_send())
         {
             state.runs.remove(place);
         }
