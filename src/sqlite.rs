@@ -230,6 +230,25 @@ pub async fn open_to_read(path: &Path, kind: &Kind) -> Result<SqlitePool, Error>
     Ok(pool)
 }
 
+/// A pool of one connection that sees an opened file as it is at its first use, however the file
+/// changes. As long as it is open, the write-ahead log keeps what was written since.
+pub fn one_moment(path: &Path) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // The transaction stays open with the connection, so all reads are of one moment.
+                sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options)
+}
+
 /// Says what a failure means and what to do about it.
 pub fn explain(path: &Path, kind: &Kind, doing: &'static str, source: sqlx::Error) -> Error {
     let path = path.display().to_string();

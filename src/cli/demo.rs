@@ -12,7 +12,7 @@ use crate::engine::{Decision, Trace};
 use crate::generate::{self, generate};
 use crate::journey::{Catalog, Rules, SourceFile, compile};
 use crate::model::{CustomerId, Text, Timestamp};
-use crate::replay::{Input, Options, Watch, grouped, replay, write_line};
+use crate::replay::{FLUSH_ROWS, Input, Options, Watch, grouped, replay, write_line};
 
 use super::story::story;
 use super::talk::{bar, say};
@@ -74,6 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         grace_ms: 10_000,
         assume_reachable: false,
         key: setup::REPLAY_KEY,
+        flush_rows: FLUSH_ROWS,
     };
     let decisions = args.out.join("decisions.ndjson");
     let mut watching = Watching {

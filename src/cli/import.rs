@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::ValueEnum;
 
-use crate::decode::{Decoder, Entry, Raw, Reader};
+use crate::decode::{Decoder, Entry, Places, Raw, Reader};
 use crate::identity::{Identify, Rejected};
 use crate::log::{Append, DeadLetter, Log, Record};
 use crate::model::{Event, EventName, Tie};
@@ -117,6 +117,7 @@ async fn import(
         source,
     };
     let progress = bar("importing", None);
+    let mut places = Places::default();
     let now = SystemClock.now();
     loop {
         let entry = reader.next_entry()?;
@@ -131,7 +132,7 @@ async fn import(
                     bytes,
                     append_time: Some(now),
                     tie: Tie { source, partition: 0, offset: line },
-                    position: &format!("{name}:{line}"),
+                    position: &format!("{name}:{}", places.next(line)),
                 };
                 let mut events = Vec::new();
                 match decode.decode(&raw, &mut events) {

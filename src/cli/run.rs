@@ -57,6 +57,8 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
 
 async fn serve(args: &Args, config: &Config, journeys: &setup::Journeys) -> anyhow::Result<()> {
     let clock = SystemClock;
+    let token = config.http.token.as_ref().map(|token| token.expose());
+    let listener = worker::listen(config.http.listen, token).await?;
     let mut log = Log::open(&config.store.log, config.store.partitions).await?;
     let store = SqliteStore::open(&config.store.state).await?;
     apply(&mut log, config, journeys, &clock).await?;
@@ -77,7 +79,7 @@ async fn serve(args: &Args, config: &Config, journeys: &setup::Journeys) -> anyh
         say("stopping: taking in what was accepted");
         stopper.send_replace(true);
     });
-    let parts = Parts { log, store, identify, clock, timelines, options };
+    let parts = Parts { log, store, identify, clock, timelines, listener: Some(listener), options };
     worker::run(parts, stop, |address| {
         if let Some(address) = address {
             say(&format!("listening on http://{address}"));
@@ -154,7 +156,6 @@ fn options(args: &Args, config: &Config) -> anyhow::Result<Options> {
         sources.push(("http".to_owned(), Decoder::default()));
     }
     Ok(Options {
-        listen: Some(config.http.listen),
         token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
         body_bytes_max: usize::try_from(config.http.body_limit).unwrap_or(usize::MAX),
         sources,

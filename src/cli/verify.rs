@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let progress = bar("verifying", None);
     let report = runtime.block_on(async {
         let log = LogReader::open(&config.store.log).await?;
-        let ledger = SqliteLedger::open(&config.store.state).await?;
+        let ledger = SqliteLedger::open(&config.store.state).await?.one_moment();
         let report = verify(&log, &ledger, &mut |records| progress.set_position(records)).await?;
         anyhow::Ok(report)
     })?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use crate::engine::CustomerState;
+use crate::engine::{CustomerState, TraceKind};
 use crate::identity::Identify;
 use crate::log::LogReader;
 use crate::model::CustomerId;
@@ -59,16 +59,29 @@ async fn tell(
     ledger: &SqliteLedger,
     customer: CustomerId,
 ) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    let traces = ledger.trace_of(customer).await?;
-    let messages = ledger.messages_of(customer).await?;
-    let decisions: Vec<_> = messages
-        .into_iter()
-        .map(|message| {
+    let mut traces = Vec::new();
+    let mut decisions = Vec::new();
+    let mut names = vec![customer];
+    let mut next = 0;
+    while let Some(name) = names.get(next).copied() {
+        next += 1;
+        for trace in ledger.trace_of(name).await? {
+            if trace.kind == TraceKind::Merged {
+                // What came before was written under the name that the customer had then.
+                let other = trace.detail.as_deref().and_then(|other| other.parse().ok());
+                names.extend(other.filter(|other| !names.contains(other)));
+                if name != customer {
+                    continue;
+                }
+            }
+            traces.push(trace);
+        }
+        for message in ledger.messages_of(name).await? {
             let cancelled = message.reason.filter(|_| message.status == MessageStatus::Cancelled);
-            (message.decision, cancelled)
-        })
-        .collect();
+            decisions.push((message.decision, cancelled));
+        }
+    }
+    let mut out = std::io::stdout().lock();
     let mut lines = story(&traces, &decisions);
     lines.retain(|line| args.journey.is_none() || line.journey == args.journey);
     if args.json {

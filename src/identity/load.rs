@@ -38,6 +38,44 @@ impl Identify {
         }
     }
 
+    /// Those of these customers who are erased, or became one who is; in order, each once.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the log can't be read.
+    pub async fn erased(
+        &mut self,
+        log: &LogReader,
+        customers: impl IntoIterator<Item = CustomerId>,
+    ) -> Result<Vec<CustomerId>, LoadError> {
+        let mut customers: Vec<CustomerId> = customers.into_iter().collect();
+        customers.sort_unstable();
+        customers.dedup();
+        self.load(log, customers.iter().map(|customer| customer.0)).await?;
+        customers.retain(|customer| matches!(self.graph.find(*customer), Found::Erased(_)));
+        Ok(customers)
+    }
+
+    /// Loads the rows of these keys and all that they lead to.
+    async fn load(
+        &mut self,
+        log: &LogReader,
+        keys: impl Iterator<Item = u128> + Clone,
+    ) -> Result<(), LoadError> {
+        loop {
+            let mut missing = Vec::new();
+            for key in keys.clone() {
+                self.missing_of(key, &mut missing);
+            }
+            missing.sort_unstable();
+            missing.dedup();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let rows = log.graph(&missing).await?;
+            self.insert(&missing, rows)?;
+        }
+    }
+
     /// The customers that a text names, for `why`: a customer's id as printed (also one that was
     /// merged), or the value of an identity of any kind.
     ///
@@ -56,19 +94,7 @@ impl Identify {
                 .collect();
         let id = text.parse::<CustomerId>().ok();
         keys.extend(id.map(|id| id.0));
-        loop {
-            let mut missing = Vec::new();
-            for key in &keys {
-                self.missing_of(*key, &mut missing);
-            }
-            missing.sort_unstable();
-            missing.dedup();
-            if missing.is_empty() {
-                break;
-            }
-            let rows = log.graph(&missing).await?;
-            self.insert(&missing, rows)?;
-        }
+        self.load(log, keys.iter().copied()).await?;
         let mut named = Vec::new();
         let known = id.filter(|id| self.graph.get(id.0).is_some());
         let links = keys.iter().filter_map(|key| self.graph.link(*key)?.customer);

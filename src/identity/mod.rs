@@ -48,6 +48,17 @@ pub enum Rejected {
     NotLoaded(Box<Event>),
 }
 
+impl Rejected {
+    /// The event, where it may be kept for a dead letter.
+    #[must_use]
+    pub fn event(&self) -> Option<&Event> {
+        match self {
+            Self::NoIdentity(event) | Self::NotLoaded(event) => Some(event),
+            Self::Erased => None,
+        }
+    }
+}
+
 /// The identify stage with its working set of the graph.
 #[derive(Debug)]
 pub struct Identify {

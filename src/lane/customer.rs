@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::engine::{Arrival, CustomerState, Effect};
 use crate::log::{CustomerEvent, Handover, Record};
-use crate::model::{CustomerId, Timestamp, derive};
+use crate::model::{CustomerId, MessageId, Timestamp, derive};
 use crate::store::{Error, OutboxRow, Store};
 
 use super::by_customer::ByCustomer;
@@ -16,6 +16,7 @@ struct Group {
     members: Vec<Member>,
     queue: VecDeque<Arrived>,
     effects: Vec<(CustomerId, Effect)>,
+    overdue: Vec<(MessageId, Timestamp)>,
     outbox: Vec<OutboxRow>,
     applied: u64,
 }
@@ -107,6 +108,7 @@ impl<S: Store> Lane<S> {
             members,
             queue: queue.into(),
             effects: Vec::new(),
+            overdue: Vec::new(),
             outbox: Vec::new(),
             applied: 0,
         };
@@ -172,7 +174,9 @@ impl<S: Store> Lane<S> {
         self.timeline.at(now).fire(&mut member.resident.state, now, &mut effects);
         member.touched = true;
         let id = member.resident.state.id;
-        group.effects.extend(effects.into_iter().map(|effect| (id, effect)));
+        for effect in effects {
+            group.note(id, effect, now);
+        }
     }
 
     fn apply(&self, group: &mut Group, arrived: Arrived, arrival: Arrival) -> Result<(), Error> {
@@ -222,7 +226,9 @@ impl<S: Store> Lane<S> {
                     let mut followed = Vec::new();
                     let into: &mut CustomerState = &mut member.resident.state;
                     engine.handover(into, *state, time, merge, arrival, &mut followed);
-                    group.effects.extend(followed.into_iter().map(|effect| (winner, effect)));
+                    for effect in followed {
+                        group.note(winner, effect, now);
+                    }
                 }
                 (Effect::HandOver { winner, time, merge, state }, Merges::Outbox) => {
                     let bytes = state.encode().map_err(|e| Error::Unusable(e.to_string()))?;
@@ -246,7 +252,7 @@ impl<S: Store> Lane<S> {
                     group.outbox.extend(self.forwarded(arrived, winner));
                 }
                 (Effect::HandOver { .. } | Effect::Forward { .. }, Merges::InLog) => {}
-                (effect, _) => group.effects.push((customer, effect)),
+                (effect, _) => group.note(customer, effect, now),
             }
         }
         Ok(())
@@ -277,6 +283,7 @@ impl<S: Store> Lane<S> {
     fn put_back(&mut self, group: Group, watermark: Timestamp) {
         self.output.applied += group.applied;
         self.output.effects.extend(group.effects);
+        self.output.overdue.extend(group.overdue);
         self.output.outbox.extend(group.outbox);
         if !group.queue.is_empty() {
             for arrived in group.queue {
@@ -294,6 +301,16 @@ impl<S: Store> Lane<S> {
 }
 
 impl Group {
+    /// Takes an effect that was decided at `now`.
+    fn note(&mut self, customer: CustomerId, effect: Effect, now: Timestamp) {
+        if let Effect::Decide(decision) = &effect
+            && decision.at < now
+        {
+            self.overdue.push((decision.message, now));
+        }
+        self.effects.push((customer, effect));
+    }
+
     /// Puts a record into its place in the queue; records mostly come in order.
     fn enqueue(&mut self, arrived: Arrived) {
         let key = |arrived: &Arrived| (arrived.time, arrived.tie, arrived.offset);

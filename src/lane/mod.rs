@@ -17,7 +17,7 @@ mod timeline;
 
 use crate::engine::{self, CustomerState, Effect};
 use crate::log::{Control, Record};
-use crate::model::{CustomerId, Tie, Timestamp};
+use crate::model::{CustomerId, MessageId, Tie, Timestamp};
 use crate::store::{Error, Lease, OutboxRow, Position, StateRow, Store};
 
 pub use resident::NoStore;
@@ -62,6 +62,8 @@ pub struct Lane<S> {
 pub struct Output {
     /// Effects in the order of decision, customer by customer.
     pub effects: Vec<(CustomerId, Effect)>,
+    /// Messages that were due before they were decided, because something came late; with when.
+    pub overdue: Vec<(MessageId, Timestamp)>,
     /// Records that leave for the log.
     pub outbox: Vec<OutboxRow>,
     /// Records that came late.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::decode::{BeginError, Decode, Decoder, Entry, Raw, ReadError, Reader};
+use crate::decode::{BeginError, Decode, Decoder, Entry, Places, Raw, ReadError, Reader};
 use crate::model::{DAY_MS, Event, Tie, Timestamp};
 
 /// A row so far ahead of its surroundings is a dead letter, in milliseconds.
@@ -69,6 +69,7 @@ struct File {
     decoded: Vec<Event>,
     greatest: Option<Timestamp>,
     ended: bool,
+    places: Places,
     position: String,
 }
 
@@ -139,6 +140,7 @@ impl File {
             decoded: Vec::new(),
             greatest: None,
             ended: false,
+            places: Places::default(),
             position: format!("{name}:"),
             name,
         })
@@ -207,7 +209,7 @@ impl File {
             };
             self.position.truncate(self.name.len() + 1);
             // Writing to a string can't fail.
-            let _ = write!(self.position, "{line}");
+            let _ = write!(self.position, "{}", self.places.next(line));
             let raw = Raw {
                 bytes,
                 append_time: self.history.then_some(Timestamp::MIN),

@@ -1,4 +1,5 @@
-//! Decisions as lines: one JSON object each, in the order of their time.
+//! Decisions as lines: one JSON object each, in the order of their time; one that something late
+//! led to stands where it was decided.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -31,15 +32,21 @@ struct Line<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     by_message: BTreeMap<MessageId, Decision>,
-    order: BTreeMap<(Timestamp, Text, Text, Text, u32), MessageId>,
+    order: BTreeMap<Place, MessageId>,
 }
 
+/// Where a decision's line stands: by when it was decided, when it is due, then by what it is.
+/// What was decided later can't get before it, however the rows were cut into flushes.
+type Place = (Timestamp, Timestamp, Text, Text, Text, u32);
+
 impl Held {
-    /// Takes in what an effect says of a message.
-    pub(super) fn take(&mut self, effect: Effect) {
+    /// Takes in what an effect says of a message; `overdue` says when messages were decided that
+    /// were due before.
+    pub(super) fn take(&mut self, effect: Effect, overdue: &BTreeMap<MessageId, Timestamp>) {
         match effect {
             Effect::Decide(decision) => {
                 let key = (
+                    overdue.get(&decision.message).copied().unwrap_or(decision.at),
                     decision.at,
                     decision.customer.clone(),
                     decision.journey.clone(),
@@ -67,11 +74,12 @@ impl Held {
         }
     }
 
-    /// Gives the decisions due at or before an instant, in order; all of them for `None`.
-    pub(super) fn give(&mut self, upto: Option<Timestamp>) -> Vec<Decision> {
+    /// Gives the decisions that were due and decided before an instant, in order; all of them for
+    /// `None`.
+    pub(super) fn give(&mut self, before: Option<Timestamp>) -> Vec<Decision> {
         let mut given = Vec::new();
         while let Some(first) = self.order.first_entry() {
-            if upto.is_some_and(|upto| first.key().0 > upto) {
+            if before.is_some_and(|before| first.key().0 >= before) {
                 break;
             }
             let message = first.remove();

@@ -103,6 +103,14 @@ pub trait Ledger {
     /// Where the lanes stand, by partition.
     async fn lanes(&self) -> Result<Vec<LaneRow>, Error>;
 
+    /// Up to `limit` stored states of a partition after `after`, by customer.
+    async fn states(
+        &self,
+        partition: u32,
+        after: Option<CustomerId>,
+        limit: u32,
+    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error>;
+
     /// The stored state of a customer of this partition.
     async fn state(&self, partition: u32, customer: CustomerId) -> Result<Option<Vec<u8>>, Error>;
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::engine::Trace;
+use crate::engine::{Trace, TraceKind};
 use crate::model::{CustomerId, MessageId, Timestamp};
 
 use super::changes::{Changes, Update};
@@ -204,6 +204,20 @@ impl Ledger for MemoryStore {
         Ok(self.kept().lanes.values().cloned().collect())
     }
 
+    async fn states(
+        &self,
+        partition: u32,
+        after: Option<CustomerId>,
+        limit: u32,
+    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error> {
+        let kept = self.kept();
+        let of = kept
+            .states
+            .iter()
+            .filter(|((own, id), _)| *own == partition && after.is_none_or(|after| *id > after));
+        Ok(of.take(limit as usize).map(|((_, id), row)| (*id, row.1.clone())).collect())
+    }
+
     async fn state(&self, partition: u32, customer: CustomerId) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.kept().states.get(&(partition, customer)).map(|row| row.1.clone()))
     }
@@ -230,6 +244,7 @@ impl Kept {
     }
 
     fn erase(&mut self, customers: &[CustomerId]) {
+        let customers = self.merged_with(customers);
         for message in self.messages.values_mut() {
             if customers.contains(&message.customer) {
                 message.decision.data.clear();
@@ -241,6 +256,28 @@ impl Kept {
                 trace.detail = None;
             }
         }
+    }
+}
+
+impl Kept {
+    /// These customers, and all who became one with them.
+    fn merged_with(&self, customers: &[CustomerId]) -> Vec<CustomerId> {
+        let mut all = customers.to_vec();
+        let mut next = 0;
+        while let Some(customer) = all.get(next).copied() {
+            next += 1;
+            let merges = self
+                .trace
+                .iter()
+                .filter(|(whose, trace)| *whose == customer && trace.kind == TraceKind::Merged);
+            let others = merges.filter_map(|(_, trace)| trace.detail.as_deref()?.parse().ok());
+            for other in others {
+                if !all.contains(&other) {
+                    all.push(other);
+                }
+            }
+        }
+        all
     }
 }
 

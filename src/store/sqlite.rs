@@ -14,7 +14,9 @@ use tokio::sync::Mutex;
 
 use crate::log;
 use crate::model::{CustomerId, Timestamp};
-use crate::sqlite::{Database, Kind, Limits, Lock, chunks, explain, open, open_to_read, repeated};
+use crate::sqlite::{
+    Database, Kind, Limits, Lock, chunks, explain, one_moment, open, open_to_read, repeated,
+};
 
 use super::changes::Changes;
 use super::{Checkpoint, Error, Lease, OutboxRow, Position, Store};
@@ -217,6 +219,13 @@ impl SqliteLedger {
     pub async fn open(path: &Path) -> Result<Self, Error> {
         let readers = open_to_read(path, &KIND).await?;
         Ok(Self { path: path.to_owned(), readers })
+    }
+
+    /// The store as it is at the first reading, for as long as this lives, however the worker
+    /// goes on. Not for long-lived use: the file's write-ahead log grows meanwhile.
+    #[must_use]
+    pub fn one_moment(&self) -> Self {
+        Self { path: self.path.clone(), readers: one_moment(&self.path) }
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<'_> {

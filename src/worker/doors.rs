@@ -4,25 +4,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::decode::{BeginError, Decode, Entry, Raw, Reader};
+use crate::decode::{BeginError, Decode, Decoder, Entry, Raw, Reader};
 use crate::log::DeadLetter;
-use crate::model::{Event, Tie, Timestamp};
+use crate::model::{Tie, Timestamp};
 
 use super::Options;
 use super::http;
-use super::ingest::{Intake, Source, Taken};
+use super::ingest::{Intake, Placed, Source};
 
-/// Records of standard input that go in together.
+/// Most records of standard input that go in together.
 const STDIN_RECORDS: usize = 2_000;
 
 /// The doors of a running worker.
 pub(super) struct Doors {
     address: Option<SocketAddr>,
     tasks: JoinSet<()>,
-    stop: watch::Receiver<bool>,
 }
 
 impl Doors {
@@ -39,10 +38,15 @@ impl Doors {
             tasks.spawn(stdin(intake.clone(), source.clone(), stop.clone()));
         }
         if let Some(listener) = listener {
-            let door = http::Door { intake, sources, token: options.token.clone() };
-            tasks.spawn(http::serve(listener, door, options.body_bytes_max, stop.clone()));
+            let door = http::Door {
+                intake,
+                sources,
+                token: options.token.clone(),
+                body_bytes_max: options.body_bytes_max,
+            };
+            tasks.spawn(http::serve(listener, door, stop));
         }
-        Self { address, tasks, stop }
+        Self { address, tasks }
     }
 
     /// Where HTTP listens.
@@ -50,10 +54,8 @@ impl Doors {
         self.address
     }
 
-    /// Returns when the worker is told to stop and the doors are closed.
+    /// Returns when the doors, told to stop, are closed.
     pub(super) async fn closed(mut self) {
-        // A sender that is gone means stop, too.
-        let _ = self.stop.wait_for(|stop| *stop).await;
         while self.tasks.join_next().await.is_some() {}
     }
 }
@@ -63,7 +65,7 @@ impl Doors {
 pub(super) struct Batch {
     /// Records so far: events, dead letters and ignored ones.
     pub records: usize,
-    pub events: Vec<(usize, Event)>,
+    pub events: Vec<Placed>,
     pub rejected: Vec<(usize, u64, String)>,
     pub dead: Vec<DeadLetter>,
 }
@@ -87,12 +89,17 @@ impl Batch {
                     bytes,
                     append_time: Some(at),
                     tie: Tie { source, partition: 0, offset: 0 },
-                    position: &format!("{position}:{line}"),
+                    // Its number, for a whole request may stand on one line.
+                    position: &format!("{position}:{}", self.records),
                 };
                 let mut events = Vec::with_capacity(1);
                 match decode.decode(&raw, &mut events) {
                     Ok(()) => {
-                        self.events.extend(events.into_iter().map(|event| (place, event)));
+                        self.events.extend(events.into_iter().map(|event| Placed {
+                            index: place,
+                            line,
+                            event,
+                        }));
                         return;
                     }
                     Err(rejected) => (line, bytes.to_vec(), rejected.reason),
@@ -111,64 +118,124 @@ impl Batch {
     }
 }
 
-/// Reads records from standard input until it ends or the worker stops.
-async fn stdin(intake: Intake, source: Source, stop: watch::Receiver<bool>) {
-    // Reading blocks, so it has a thread of its own; it hands over batch by batch.
-    let (send, mut batches) = tokio::sync::mpsc::channel::<(Taken, Batch)>(2);
-    let reading = intake.clone();
-    let thread = std::thread::spawn(move || read_stdin(&reading, &source, &send));
-    let mut stop = stop;
-    loop {
-        let batch = tokio::select! {
-            batch = batches.recv() => batch,
-            _ = stop.wait_for(|stop| *stop) => None,
-        };
-        let Some((taken, batch)) = batch else { break };
-        if let Err(refused) = intake.submit(taken, batch.events, batch.dead).await {
-            tracing::error!(%refused, "standard input was not taken in");
-            break;
-        }
-    }
-    // A thread that waits for standard input can't be woken; it ends with the process.
-    drop(thread);
+/// A record of standard input, or what could not be cut into one.
+enum Cut {
+    Record { line: u64, bytes: Vec<u8> },
+    Rejected { line: u64, reason: String, head: Vec<u8> },
 }
 
-fn read_stdin(intake: &Intake, source: &Source, send: &tokio::sync::mpsc::Sender<(Taken, Batch)>) {
-    let begun = Reader::stdin(source.decoder.form())
+impl Cut {
+    fn of(entry: Entry<'_>) -> Self {
+        match entry {
+            Entry::Record { line, bytes } => Self::Record { line, bytes: bytes.to_vec() },
+            Entry::Rejected { line, reason, head } => Self::Rejected { line, reason, head },
+        }
+    }
+
+    fn entry(&mut self) -> Entry<'_> {
+        match self {
+            Self::Record { line, bytes } => Entry::Record { line: *line, bytes },
+            Self::Rejected { line, reason, head } => Entry::Rejected {
+                line: *line,
+                reason: std::mem::take(reason),
+                head: std::mem::take(head),
+            },
+        }
+    }
+}
+
+/// Takes records of standard input in until it ends or the worker stops.
+async fn stdin(intake: Intake, source: Source, mut stop: watch::Receiver<bool>) {
+    // Reading blocks, so it has a thread of its own. A thread that waits for input can't be woken:
+    // it holds nothing that the worker waits for, and ends with the process.
+    let (send, mut cuts) = mpsc::channel(STDIN_RECORDS);
+    let (begun, decode) = oneshot::channel();
+    let decoder = source.decoder.clone();
+    std::thread::spawn(move || read_stdin(&decoder, begun, &send));
+    let decode = tokio::select! {
+        decode = decode => decode,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    let Ok(decode) = decode else { return };
+    loop {
+        let mut first = tokio::select! {
+            first = cuts.recv() => first,
+            _ = stop.wait_for(|stop| *stop), if !cuts.is_closed() => {
+                // What is read by now is still taken in.
+                cuts.close();
+                continue;
+            }
+        };
+        // Records that are there go in together; nobody waits for more of them to come.
+        let taken = intake.take_in();
+        let position = taken.position("stdin");
+        let mut batch = Batch::default();
+        while let Some(mut cut) = first {
+            batch.add(cut.entry(), &*decode, source.number, taken.at, &position);
+            first = if batch.records < STDIN_RECORDS { cuts.try_recv().ok() } else { None };
+        }
+        if batch.records == 0 {
+            return;
+        }
+        if let Err(refused) = intake.submit(taken, batch.events, batch.dead).await {
+            tracing::error!(%refused, "standard input was not taken in");
+            return;
+        }
+    }
+}
+
+fn read_stdin(
+    decoder: &Decoder,
+    begun: oneshot::Sender<Arc<dyn Decode>>,
+    send: &mpsc::Sender<Cut>,
+) {
+    let opened = Reader::stdin(decoder.form())
         .map_err(BeginError::from)
-        .and_then(|mut reader| Ok((source.decoder.begin(&mut reader)?, reader)));
-    let (decode, mut reader) = match begun {
-        Ok(begun) => begun,
+        .and_then(|mut reader| Ok((decoder.begin(&mut reader)?, reader)));
+    let mut reader = match opened {
+        Ok((decode, reader)) => {
+            let _ = begun.send(decode);
+            reader
+        }
         Err(error) => {
             tracing::error!(%error, "standard input can't be read");
             return;
         }
     };
     loop {
-        let mut batch = Batch::default();
-        let taken = intake.take_in();
-        let position = taken.position("stdin");
-        let mut ended = false;
-        while batch.records < STDIN_RECORDS {
-            match reader.next_entry() {
-                Ok(Some(entry)) => batch.add(entry, &*decode, source.number, taken.at, &position),
-                Ok(None) => {
-                    ended = true;
-                    break;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "standard input can't be read further");
-                    ended = true;
-                    break;
+        match reader.next_entry() {
+            Ok(Some(entry)) => {
+                if send.blocking_send(Cut::of(entry)).is_err() {
+                    return;
                 }
             }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%error, "standard input can't be read further");
+                return;
+            }
         }
-        // The append time is let go only once the batch has it: time must not pass it meanwhile.
-        if batch.records > 0 && send.blocking_send((taken, batch)).is_err() {
-            return;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{CloudEvents, Form};
+
+    #[test]
+    fn records_on_one_line_have_ids_of_their_own() {
+        let record = r#"{"specversion":"1.0","type":"cart.item_added","source":"shop",
+            "data":{"customer":{"id":"7"},"items":[{"sku":"A"}]}}"#
+            .replace('\n', " ");
+        let body = std::io::Cursor::new(format!("[{record},{record},{record}]"));
+        let mut reader = Reader::new("the request", body, Form::Auto).expect("a body");
+        let mut batch = Batch::default();
+        while let Some(entry) = reader.next_entry().expect("memory can be read") {
+            batch.add(entry, &CloudEvents, 0, Timestamp::from_ms(0), "http@1970#0");
         }
-        if ended {
-            return;
-        }
+        let ids: std::collections::BTreeSet<&str> =
+            batch.events.iter().map(|(_, event)| event.id.as_str()).collect();
+        assert_eq!((batch.events.len(), ids.len()), (3, 3), "{:?}", batch.rejected);
     }
 }

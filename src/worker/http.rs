@@ -1,11 +1,12 @@
 //! `POST /events`: one event or a batch, answered once the log has it for good.
 
-use std::net::SocketAddr;
+use std::future::IntoFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -13,9 +14,8 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::decode::{BeginError, Reader};
+use crate::decode::{BeginError, Entry, Reader};
 
-use super::Error;
 use super::doors::Batch;
 use super::ingest::{Intake, Refused, Source, Taken};
 
@@ -24,11 +24,17 @@ pub const AUTH_HEADER: &str = "authorization";
 /// The largest body of one request unless configured, in bytes.
 pub const BODY_BYTES_MAX_DEFAULT: usize = 16 << 20;
 
+/// How long requests under way may take once the worker stops.
+const STOP: Duration = Duration::from_secs(3);
+/// How many times its own size a compressed body may be.
+const EXPANSION_MAX: usize = 8;
+
 /// What the HTTP door needs.
 pub(super) struct Door {
     pub intake: Intake,
     pub sources: Arc<[Source]>,
     pub token: Option<String>,
+    pub body_bytes_max: usize,
 }
 
 /// The answer to a request.
@@ -47,50 +53,51 @@ struct RejectedRecord {
     reason: String,
 }
 
-/// Listens on an address.
-pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
-}
-
-/// Serves until the worker stops; requests under way are answered first.
-pub(super) async fn serve(
-    listener: TcpListener,
-    door: Door,
-    body_bytes_max: usize,
-    mut stop: watch::Receiver<bool>,
-) {
+/// Serves until the worker stops. Requests under way are answered first, but a client that says
+/// no more is not waited for longer than [`STOP`].
+pub(super) async fn serve(listener: TcpListener, door: Door, mut stop: watch::Receiver<bool>) {
     let routes = Router::new()
         .route("/events", post(events))
         .route("/events/{source}", post(events_of))
         .route("/healthz", get(|| async { "ok\n" }))
-        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(DefaultBodyLimit::max(door.body_bytes_max))
         .with_state(Arc::new(door));
+    let mut stopping = stop.clone();
     let stopped = async move {
-        let _ = stop.wait_for(|stop| *stop).await;
+        let _ = stopping.wait_for(|stop| *stop).await;
     };
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
-        tracing::error!(%error, "HTTP stopped");
+    let overdue = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+        tokio::time::sleep(STOP).await;
+    };
+    tokio::select! {
+        ended = axum::serve(listener, routes).with_graceful_shutdown(stopped).into_future() => {
+            if let Err(error) = ended {
+                tracing::error!(%error, "HTTP stopped");
+            }
+        }
+        () = overdue => tracing::warn!("a request was not finished in time and got no answer"),
     }
 }
 
 /// `POST /events`: the first source.
-async fn events(State(door): State<Arc<Door>>, headers: HeaderMap, body: Bytes) -> Response {
-    take(&door, door.sources.first(), &headers, body).await
+async fn events(State(door): State<Arc<Door>>, request: Request) -> Response {
+    take(&door, door.sources.first(), request).await
 }
 
 /// `POST /events/NAME`: the source of this name.
 async fn events_of(
     State(door): State<Arc<Door>>,
     Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Response {
     let source = door.sources.iter().find(|source| source.name == name);
-    take(&door, source, &headers, body).await
+    take(&door, source, request).await
 }
 
-async fn take(door: &Door, source: Option<&Source>, headers: &HeaderMap, body: Bytes) -> Response {
-    if !may_enter(door.token.as_deref(), headers) {
+async fn take(door: &Door, source: Option<&Source>, request: Request) -> Response {
+    // Before the body is read: a stranger gets no memory of ours.
+    if !may_enter(door.token.as_deref(), request.headers()) {
         let text =
             "this worker asks for `Authorization: Bearer` with the token of its `http.token`\n";
         return (StatusCode::UNAUTHORIZED, text).into_response();
@@ -100,9 +107,17 @@ async fn take(door: &Door, source: Option<&Source>, headers: &HeaderMap, body: B
         let text = format!("there is no such source; `inputs` has: {}\n", names.join(", "));
         return (StatusCode::NOT_FOUND, text).into_response();
     };
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            return too_large(door.body_bytes_max);
+        }
+        Err(rejection) => return rejection.into_response(),
+    };
     let taken = door.intake.take_in();
-    let batch = match decode(source, body, &taken) {
-        Ok(batch) => batch,
+    let batch = match decode(source, body, &taken, door.body_bytes_max) {
+        Ok(Some(batch)) => batch,
+        Ok(None) => return too_large(door.body_bytes_max),
         Err(reason) => return (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response(),
     };
     if batch.records == 0 {
@@ -140,17 +155,37 @@ async fn take(door: &Door, source: Option<&Source>, headers: &HeaderMap, body: B
     }
 }
 
-/// Cuts and decodes a body.
-fn decode(source: &Source, body: Bytes, taken: &Taken) -> Result<Batch, BeginError> {
+/// Cuts and decodes a body; `None` if it is a small body that holds far too much.
+fn decode(
+    source: &Source,
+    body: Bytes,
+    taken: &Taken,
+    body_bytes_max: usize,
+) -> Result<Option<Batch>, BeginError> {
     let body = std::io::Cursor::new(body);
     let mut reader = Reader::new("the request", body, source.decoder.form())?;
     let decode = source.decoder.begin(&mut reader)?;
     let mut batch = Batch::default();
     let position = taken.position(&source.name);
+    let mut bytes = 0_usize;
     while let Some(entry) = reader.next_entry()? {
+        bytes += match &entry {
+            Entry::Record { bytes, .. } => bytes.len(),
+            Entry::Rejected { head, .. } => head.len(),
+        };
+        if bytes > body_bytes_max.saturating_mul(EXPANSION_MAX) {
+            return Ok(None);
+        }
         batch.add(entry, &*decode, source.number, taken.at, &position);
     }
-    Ok(batch)
+    Ok(Some(batch))
+}
+
+fn too_large(body_bytes_max: usize) -> Response {
+    let text = format!(
+        "the body is larger than the {body_bytes_max} bytes of `http.body_limit`, and nothing of it was taken; send it in smaller batches\n"
+    );
+    (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
 }
 
 /// Whether the request carries the token, compared without telling by its time how much fits.

@@ -13,10 +13,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::decode::Decoder;
+use crate::engine::CustomerState;
 use crate::identity::{Identify, Rejected};
-use crate::log::{Append, DeadLetter, InputPosition, Log, Record};
-use crate::model::{Event, Timestamp};
-use crate::store::{SqliteStore, Store};
+use crate::log::{Append, CustomerEvent, DeadLetter, InputPosition, Log, Record};
+use crate::model::{CustomerId, Event, EventName, Timestamp, derive};
+use crate::store::{self, Ledger, OutboxRow, SqliteStore, Store};
 
 use super::{Clock, Error, Options};
 
@@ -47,10 +48,21 @@ struct UnderWay {
 
 /// Records of one request, decoded.
 struct Submission {
-    events: Vec<(usize, Event)>,
+    events: Vec<Placed>,
     dead: Vec<DeadLetter>,
     answer: oneshot::Sender<Result<Accepted, Refused>>,
     _taken: Taken,
+}
+
+/// An event with its place in a submission.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The record's place, from 0.
+    pub index: usize,
+    /// The line it starts on, from 1.
+    pub line: u64,
+    /// The event.
+    pub event: Event,
 }
 
 /// An append time that was given out; time is not known beyond it while this exists.
@@ -106,7 +118,7 @@ impl Intake {
         }
     }
 
-    /// Hands in decoded events, each with its place in the request, and dead letters; returns
+    /// Hands in decoded events and dead letters; returns
     /// once they are in the log for good.
     ///
     /// # Errors
@@ -114,7 +126,7 @@ impl Intake {
     pub async fn submit(
         &self,
         taken: Taken,
-        events: Vec<(usize, Event)>,
+        events: Vec<Placed>,
         dead: Vec<DeadLetter>,
     ) -> Result<Accepted, Refused> {
         let (answer, answered) = oneshot::channel();
@@ -224,11 +236,12 @@ impl Ingest {
             .collect()
     }
 
-    /// Writes until the doors are closed and everything they handed in is in the log.
+    /// Writes until the doors are `closed` and everything they handed in is in the log.
     pub(super) async fn run(
         mut self,
         mut queue: Queue,
         mut outbox: watch::Receiver<u64>,
+        mut closed: watch::Receiver<bool>,
     ) -> Result<(), Error> {
         let mut ticks = tokio::time::interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -241,6 +254,10 @@ impl Ingest {
                     self.write_tick(known).await?;
                 }
                 Ok(()) = outbox.changed() => self.relay().await?,
+                // A door may be left with someone in it who says no more: it is not waited for.
+                Ok(()) = closed.changed() => {
+                    queue.submissions.close();
+                }
                 first = queue.submissions.recv() => match first {
                     Some(first) => self.take(first, &mut queue).await?,
                     None => {
@@ -263,6 +280,19 @@ impl Ingest {
         }
     }
 
+    /// The names under which the store knows a customer.
+    async fn addresses(&self, customer: CustomerId) -> Result<Vec<String>, Error> {
+        let partition = customer.partition(self.log.partitions());
+        let Some(bytes) = self.store.ledger().state(partition, customer).await? else {
+            return Ok(Vec::new());
+        };
+        let state = CustomerState::decode(&bytes).map_err(|error| {
+            store::Error::Unusable(format!("the stored state of customer {customer}: {error}"))
+        })?;
+        let names = [state.source_id, state.email, state.phone];
+        Ok(names.into_iter().flatten().map(|name| name.to_string()).collect())
+    }
+
     async fn write_tick(&mut self, known: Timestamp) -> Result<(), Error> {
         let append = Append {
             at: known,
@@ -281,11 +311,38 @@ impl Ingest {
                 return Ok(());
             }
             let ids: Vec<u128> = rows.iter().map(|row| row.id).collect();
-            let relayed = rows.into_iter().map(|row| (row.id, row.record)).collect();
+            let relayed = self.let_through(rows).await?;
             let at = self.clock.now();
             self.log.append(Append { at, relayed, ..Append::default() }).await?;
             self.store.outbox_done(&ids).await?;
         }
+    }
+
+    /// What may enter the log: nothing rebuilds a customer who was erased meanwhile. A state that
+    /// is handed over to one must still arrive, so that its messages are taken back and their
+    /// content is erased; the erasure follows it.
+    async fn let_through(&mut self, rows: Vec<OutboxRow>) -> Result<Vec<(u128, Record)>, Error> {
+        let reader = self.log.reader();
+        let whose = rows.iter().filter_map(|row| row.record.customer());
+        let erased = self.identify.erased(&reader, whose).await?;
+        let mut relayed = Vec::with_capacity(rows.len());
+        for OutboxRow { id, record } in rows {
+            let gone = record.customer().filter(|customer| erased.contains(customer));
+            match (gone, &record) {
+                (None, _) => relayed.push((id, record)),
+                (Some(customer), Record::Handover(handover)) => {
+                    let mut event =
+                        Event::new("erased before", EventName::CustomerDeleted, handover.time);
+                    event.tie = handover.tie;
+                    relayed.push((id, record));
+                    let again = derive("erased before", &[&id.to_be_bytes()]);
+                    let event = Record::Event(Box::new(CustomerEvent { customer, event }));
+                    relayed.push((again, event));
+                }
+                (Some(_), _) => {}
+            }
+        }
+        Ok(relayed)
     }
 
     /// Writes a submission, and those that wait behind it.
@@ -301,17 +358,24 @@ impl Ingest {
         let mut answers = Vec::with_capacity(submissions.len());
         let of_all = submissions.iter().flat_map(|submission| &submission.events);
         let reader = self.log.reader();
-        self.identify.prefetch(&reader, of_all.map(|(_, event)| event)).await?;
+        self.identify.prefetch(&reader, of_all.map(|placed| &placed.event)).await?;
         for submission in submissions {
             let mut accepted = Accepted::default();
             append.dead_letters.extend(submission.dead);
-            for (place, mut event) in submission.events {
+            for Placed { index, line, mut event } in submission.events {
                 let source = event.tie.source;
                 event.tie.offset = self.next_offset(source);
-                let position = event.tie.offset;
-                let what = format!("{} {}", event.name, event.id);
+                let deletes = event.name == EventName::CustomerDeleted;
+                if deletes {
+                    append.erase.extend(event.identities.iter().map(|i| i.value.to_string()));
+                }
                 match self.identify.identify(event, &mut append.records) {
-                    Ok(_) => accepted.events += 1,
+                    Ok(customer) => {
+                        accepted.events += 1;
+                        if deletes {
+                            append.erase.extend(self.addresses(customer).await?);
+                        }
+                    }
                     Err(rejected @ Rejected::Erased) => {
                         tracing::info!(reason = %rejected, "event dropped");
                         accepted.events += 1;
@@ -321,12 +385,12 @@ impl Ingest {
                         append.dead_letters.push(DeadLetter {
                             source,
                             partition: 0,
-                            position,
+                            position: line,
                             reason: reason.clone(),
-                            payload: Some(what.into_bytes()),
+                            payload: rejected.event().and_then(|e| serde_json::to_vec(e).ok()),
                             at: append.at,
                         });
-                        accepted.rejected.push((place, reason));
+                        accepted.rejected.push((index, reason));
                     }
                 }
             }

@@ -13,6 +13,7 @@ mod lanes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::decode::Decoder;
@@ -23,7 +24,7 @@ use crate::store::SqliteStore;
 
 pub use clock::{Clock, SystemClock};
 pub use http::{AUTH_HEADER, BODY_BYTES_MAX_DEFAULT};
-pub use ingest::{Accepted, Intake, Refused};
+pub use ingest::{Accepted, Intake, Placed, Refused};
 
 /// Everything a worker is made of.
 pub struct Parts<C> {
@@ -37,6 +38,8 @@ pub struct Parts<C> {
     pub clock: C,
     /// One timeline for each partition.
     pub timelines: Vec<Timeline>,
+    /// Where HTTP comes in, from [`listen`]; `None` listens nowhere.
+    pub listener: Option<TcpListener>,
     /// How it runs.
     pub options: Options,
 }
@@ -44,8 +47,6 @@ pub struct Parts<C> {
 /// How a worker runs.
 #[derive(Clone)]
 pub struct Options {
-    /// Where HTTP listens; `None` listens nowhere.
-    pub listen: Option<SocketAddr>,
     /// What HTTP asks for; off loopback it must be there.
     pub token: Option<String>,
     /// The largest body of one request, in bytes.
@@ -97,6 +98,18 @@ pub enum Error {
     Task(&'static str),
 }
 
+/// Listens on an address. Done first, so that a worker that can't listen has changed nothing.
+///
+/// # Errors
+/// [`Error::Token`] for an address that other machines reach without a token, [`Error::Listen`]
+/// for one that is in use or may not be used.
+pub async fn listen(address: SocketAddr, token: Option<&str>) -> Result<TcpListener, Error> {
+    if !address.ip().is_loopback() && token.is_none() {
+        return Err(Error::Token(address));
+    }
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
 /// Runs until `stop` becomes true, then takes in what was accepted, checkpoints and returns.
 ///
 /// `started` hears the address HTTP listens on.
@@ -105,27 +118,22 @@ pub enum Error {
 /// [`Error`] with what to do about it.
 pub async fn run<C: Clock>(
     parts: Parts<C>,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
     started: impl FnOnce(Option<SocketAddr>),
 ) -> Result<(), Error> {
-    let Parts { log, store, identify, clock, timelines, options } = parts;
-    let listener = match options.listen {
-        Some(address) if !address.ip().is_loopback() && options.token.is_none() => {
-            return Err(Error::Token(address));
-        }
-        Some(address) => Some(http::listen(address).await?),
-        None => None,
-    };
+    let Parts { log, store, identify, clock, timelines, listener, options } = parts;
     let store = Arc::new(store);
     let clock = Arc::new(clock);
     let reader = log.reader();
     let partitions = log.partitions();
     let (intake, queue) = ingest::intake(Arc::clone(&clock) as Arc<dyn Clock>);
     let (outbox, woken) = watch::channel(0_u64);
+    let (close, closing) = watch::channel(false);
+    let (closed, ending) = watch::channel(false);
     let (finish, finished) = watch::channel(false);
     let ingest = ingest::Ingest::open(log, identify, Arc::clone(&store), clock, &options).await?;
     let sources = ingest.sources(&options);
-    let mut ingesting = tokio::spawn(ingest.run(queue, woken));
+    let mut ingesting = tokio::spawn(ingest.run(queue, woken, ending));
     let mut lanes = tokio::task::JoinSet::new();
     for (partition, timeline) in (0_u32..).zip(timelines) {
         lanes.spawn(lanes::run(lanes::Part {
@@ -140,19 +148,23 @@ pub async fn run<C: Clock>(
             cache_bytes: options.cache_bytes / partitions.max(1) as usize,
         }));
     }
-    let doors = doors::Doors::open(listener, intake, sources, &options, stop.clone());
+    let doors = doors::Doors::open(listener, intake, sources, &options, closing);
     started(doors.address());
     let failed = tokio::select! {
-        () = doors.closed() => None,
+        // A sender that is gone means stop, too.
+        _ = stop.wait_for(|stop| *stop) => None,
         ended = &mut ingesting => Some(task("ingest", ended)),
         Some(ended) = lanes.join_next() => Some(task("a lane", ended)),
     };
+    // Requests under way get their answer, also from a worker that can't go on.
+    close.send_replace(true);
+    doors.closed().await;
     match failed {
         Some(Ok(())) => return Err(Error::Task("a part of the worker")),
         Some(Err(error)) => return Err(error),
         None => {}
     }
-    // The doors are closed and hold no intake any more, so ingest ends once it has written all.
+    closed.send_replace(true);
     task("ingest", ingesting.await)?;
     finish.send_replace(true);
     while let Some(ended) = lanes.join_next().await {

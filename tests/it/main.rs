@@ -8,6 +8,8 @@ mod generated;
 mod identify;
 mod layers;
 mod log;
+mod real;
 mod store;
 mod stories;
 mod support;
+mod worker;

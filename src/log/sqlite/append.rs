@@ -58,6 +58,7 @@ impl Log {
         }
         write_graph(&mut transaction, &append.graph).await.map_err(&failed)?;
         write_dead_letters(&mut transaction, &append.dead_letters).await.map_err(&failed)?;
+        erase(&mut transaction, &append.erase).await.map_err(&failed)?;
         write_positions(&mut transaction, &append.positions).await.map_err(&failed)?;
         transaction.commit().await.map_err(&failed)?;
         self.ticks = batches.ticks;
@@ -111,28 +112,6 @@ impl Log {
         .await
         .map_err(self.failed("keeping a release"))?;
         Ok(())
-    }
-
-    /// Removes the payload of every dead letter that contains one of these values, whatever the
-    /// case of its ASCII letters. Returns how many.
-    ///
-    /// # Errors
-    /// [`Error`] if the file can't be written.
-    pub async fn erase_dead_letters(&mut self, values: &[&str]) -> Result<u64, Error> {
-        let mut erased = 0;
-        for value in values.iter().filter(|value| !value.is_empty()) {
-            erased += sqlx::query(
-                "UPDATE dead_letters SET payload = NULL
-                 WHERE payload IS NOT NULL
-                   AND instr(lower(CAST(payload AS TEXT)), lower(?)) > 0",
-            )
-            .bind(*value)
-            .execute(&mut self.writer)
-            .await
-            .map_err(self.failed("erasing dead letters"))?
-            .rows_affected();
-        }
-        Ok(erased)
     }
 }
 
@@ -328,6 +307,47 @@ async fn write_dead_letters(
         query.execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// Takes the record, and a reason that quotes it, from every dead letter that holds a value.
+async fn erase(connection: &mut SqliteConnection, values: &[String]) -> Result<(), sqlx::Error> {
+    for value in values.iter().filter(|value| !value.is_empty()) {
+        let found: Vec<(i64, Option<Vec<u8>>, String)> = sqlx::query_as(
+            "SELECT id, payload, reason FROM dead_letters
+             WHERE instr(lower(CAST(payload AS TEXT)), lower(?1)) > 0
+                OR instr(lower(reason), lower(?1)) > 0",
+        )
+        .bind(value)
+        .fetch_all(&mut *connection)
+        .await?;
+        for (id, payload, reason) in found {
+            let in_payload = payload.is_some_and(|payload| holds(&payload, value));
+            let in_reason = holds(reason.as_bytes(), value);
+            if !in_payload && !in_reason {
+                continue;
+            }
+            sqlx::query(
+                "UPDATE dead_letters SET payload = NULL,
+                     reason = CASE WHEN ? THEN 'erased' ELSE reason END
+                 WHERE id = ?",
+            )
+            .bind(in_reason)
+            .bind(id)
+            .execute(&mut *connection)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value stands in a text as a word of its own.
+fn holds(text: &[u8], value: &str) -> bool {
+    let ends_a_word = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    text.windows(value.len()).enumerate().any(|(at, window)| {
+        window.eq_ignore_ascii_case(value.as_bytes())
+            && ends_a_word(at.checked_sub(1).and_then(|before| text.get(before)))
+            && ends_a_word(text.get(at + value.len()))
+    })
 }
 
 async fn write_positions(

@@ -20,6 +20,10 @@ pub struct Append {
     pub graph: Vec<GraphRow>,
     /// What could not become an event.
     pub dead_letters: Vec<DeadLetter>,
+    /// Names of people who are erased: dead letters that hold one lose their record, those of this
+    /// append too. A name within a longer word is another name; ASCII letters of either case are
+    /// alike.
+    pub erase: Vec<String>,
     /// How far the inputs are read after it.
     pub positions: Vec<InputPosition>,
 }

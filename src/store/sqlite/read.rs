@@ -100,6 +100,29 @@ impl Ledger for SqliteLedger {
         Ok(rows.into_iter().map(lane).collect())
     }
 
+    async fn states(
+        &self,
+        partition: u32,
+        after: Option<CustomerId>,
+        limit: u32,
+    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error> {
+        // No bytes sort before all sixteen.
+        let after = after.map_or(Vec::new(), |id| id.to_bytes().to_vec());
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as(
+            "SELECT customer, state FROM states WHERE partition = ? AND customer > ?
+             ORDER BY customer LIMIT ?",
+        )
+        .bind(partition)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(self.failed("reading states"))?;
+        rows.into_iter()
+            .map(|(id, state)| Ok((CustomerId::from_bytes(self.sixteen(&id)?), state)))
+            .collect()
+    }
+
     async fn state(&self, partition: u32, customer: CustomerId) -> Result<Option<Vec<u8>>, Error> {
         sqlx::query_scalar("SELECT state FROM states WHERE partition = ? AND customer = ?")
             .bind(partition)

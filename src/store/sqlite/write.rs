@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use crate::engine::{Decision, Trace};
+use crate::engine::{Decision, Trace, TraceKind};
 use crate::log;
 use crate::model::{CustomerId, MessageId, Timestamp};
 use crate::sqlite::{chunks, repeated};
@@ -248,11 +248,13 @@ async fn outbox(
     Ok(())
 }
 
+/// Erases what was written of these customers, also under the ids of those who became one with
+/// them: their messages were decided before.
 async fn erase(
     connection: &mut SqliteConnection,
     customers: &[CustomerId],
 ) -> Result<(), sqlx::Error> {
-    for customer in customers {
+    for customer in merged_with(connection, customers).await? {
         sqlx::query("UPDATE messages SET data = NULL, name = '' WHERE customer = ?")
             .bind(customer.to_bytes().to_vec())
             .execute(&mut *connection)
@@ -263,6 +265,30 @@ async fn erase(
             .await?;
     }
     Ok(())
+}
+
+/// These customers, and all who became one with them.
+async fn merged_with(
+    connection: &mut SqliteConnection,
+    customers: &[CustomerId],
+) -> Result<Vec<CustomerId>, sqlx::Error> {
+    let mut all = customers.to_vec();
+    let mut next = 0;
+    while let Some(customer) = all.get(next).copied() {
+        next += 1;
+        let others: Vec<Option<String>> =
+            sqlx::query_scalar("SELECT detail FROM trace WHERE customer = ? AND kind = ?")
+                .bind(customer.to_bytes().to_vec())
+                .bind(TraceKind::Merged.as_str())
+                .fetch_all(&mut *connection)
+                .await?;
+        for other in others.into_iter().flatten().filter_map(|other| other.parse().ok()) {
+            if !all.contains(&other) {
+                all.push(other);
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// The first of these decisions that is kept already.

@@ -1,0 +1,347 @@
+//! A shop on this machine: a folder with configuration and journeys, and the real process on it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use waypost::store::{Ledger, SqliteLedger};
+
+/// No condition may take longer to come true on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A folder with all that a worker needs.
+pub(super) struct Shop {
+    folder: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Shop {
+    /// A shop whose log has this many partitions, with one journey file for each text.
+    pub(super) fn new(partitions: u32, journeys: &[(&str, &str)]) -> Self {
+        let shop = Self { folder: tempfile::tempdir().expect("a folder") };
+        shop.configure(partitions, "");
+        std::fs::create_dir(shop.path("journeys")).expect("a folder");
+        std::fs::create_dir(shop.path("data")).expect("a folder");
+        for (name, text) in journeys {
+            shop.write(&format!("journeys/{name}.yaml"), text);
+        }
+        shop
+    }
+
+    /// Writes the configuration, with further lines.
+    pub(super) fn configure(&self, partitions: u32, more: &str) {
+        self.write(
+            "waypost.yaml",
+            &format!(
+                "store: {{ log: data/log.db, state: data/state.db, partitions: {partitions} }}\n\
+             http: {{ listen: 127.0.0.1:0 }}\n\
+             ticks: {{ every: 20ms, grace: 5ms }}\n\
+             consent: [ {{ channel: email, mode: opt_in }} ]\n{more}"
+            ),
+        );
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("the file can be written");
+    }
+
+    /// The command, in the shop's folder and with nothing of this process's environment.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+        command.args(args).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(super) fn run(&self, args: &[&str]) -> Done {
+        let output = self.command(args).output().expect("the command starts");
+        Done {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("stdout is text"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is text"),
+        }
+    }
+
+    /// Starts the worker and waits until it listens.
+    pub(super) fn start(&self) -> Worker {
+        self.start_with(&["run"], Stdio::null()).unwrap_or_else(|done| {
+            panic!("the worker did not start: {done:?}");
+        })
+    }
+
+    /// Starts the worker; how it ended, if it did before it listened.
+    pub(super) fn start_with(&self, args: &[&str], stdin: Stdio) -> Result<Worker, Done> {
+        let mut command = self.command(args);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the worker starts");
+        let stderr = child.stderr.take().expect("its stderr");
+        let said = Arc::new(Mutex::new(String::new()));
+        let (found, listening) = mpsc::channel();
+        let keeps = Arc::clone(&said);
+        let reading = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                let line = line.expect("stderr is text");
+                if let Some(address) = line.strip_prefix("listening on ") {
+                    let _ = found.send(address.to_owned());
+                }
+                let mut said = keeps.lock().expect("nobody panicked");
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        let mut worker =
+            Worker { child: Some(child), said, reading: Some(reading), url: String::new() };
+        match listening.recv_timeout(DEADLINE) {
+            Ok(url) => {
+                worker.url = url;
+                Ok(worker)
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(worker.ended()),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                panic!("the worker neither listens nor ends: {}", worker.kill())
+            }
+        }
+    }
+
+    /// Asserts that the worker can't start, with an exit code and words on stderr.
+    pub(super) fn refuses(&self, code: i32, words: &[&str]) -> String {
+        let Err(done) = self.start_with(&["run"], Stdio::null()) else {
+            panic!("the worker started");
+        };
+        assert_eq!(done.code, Some(code), "{done:?}");
+        for word in words {
+            assert!(done.stderr.contains(word), "no `{word}` in:\n{}", done.stderr);
+        }
+        assert_eq!(done.stdout, "");
+        done.stderr
+    }
+
+    /// Asserts that `verify` finds no difference, and returns its figures.
+    pub(super) fn verified(&self) -> serde_json::Value {
+        let done = self.run(&["verify", "--json"]);
+        assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+        let report: serde_json::Value = serde_json::from_str(&done.stdout).expect("json");
+        assert_eq!(report["differences"], 0, "{report}");
+        report
+    }
+
+    /// Waits until a query of the state store gives the number.
+    pub(super) fn wait_for(&self, what: &str, sql: &str, wanted: impl Fn(i64) -> bool) {
+        wait(what, || wanted(self.count("data/state.db", sql)));
+    }
+
+    /// The number that a query of one of the files gives.
+    pub(super) fn count(&self, file: &str, sql: &str) -> i64 {
+        number(&self.path(file), sql)
+    }
+
+    /// The text that a query of one of the files gives.
+    pub(super) fn text(&self, file: &str, sql: &str) -> String {
+        in_runtime(async {
+            let mut file = read(&self.path(file)).await;
+            let sql = sqlx::AssertSqlSafe(sql.to_owned());
+            sqlx::query_scalar(sql).fetch_one(&mut file).await.expect("a text")
+        })
+    }
+
+    /// Waits until every lane has applied everything that the log holds at this moment.
+    pub(super) fn wait_until_applied(&self) {
+        let now = self.count("data/log.db", "SELECT coalesce(max(appended_at), 0) FROM batches");
+        let path = self.path("data/state.db");
+        wait("all lanes to pass what was accepted", || {
+            in_runtime(async {
+                let ledger = SqliteLedger::open(&path).await.expect("the store opens");
+                let lanes = ledger.lanes().await.expect("the lanes are there");
+                !lanes.is_empty()
+                    && lanes
+                        .iter()
+                        .all(|lane| lane.position.watermark.is_some_and(|w| w.ms() > now))
+            })
+        });
+    }
+}
+
+/// A running worker; it is killed when it is dropped.
+pub(super) struct Worker {
+    child: Option<Child>,
+    said: Arc<Mutex<String>>,
+    reading: Option<std::thread::JoinHandle<()>>,
+    url: String,
+}
+
+impl Worker {
+    /// Where it listens, such as `http://127.0.0.1:40000`.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Posts to `/events` and asserts that all of it was taken.
+    pub(super) fn takes(&self, body: &str) {
+        let (status, answer) =
+            post(&self.url, "/events", body.as_bytes(), None).expect("an answer");
+        assert_eq!(status, 202, "{answer}");
+        assert!(answer.contains("\"rejected\":[]"), "{answer}");
+    }
+
+    /// Posts to a path: the status and the body of the answer.
+    pub(super) fn post(&self, path: &str, body: &[u8]) -> (u16, String) {
+        post(&self.url, path, body, None).expect("an answer")
+    }
+
+    /// What it has said so far.
+    pub(super) fn said(&self) -> String {
+        self.said.lock().expect("nobody panicked").clone()
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// `kill -9`; what it said.
+    pub(super) fn kill(mut self) -> String {
+        let _ = self.child.as_mut().expect("it runs").kill();
+        self.ended().stderr
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(super) fn stop(self) -> Done {
+        self.signal();
+        self.ended()
+    }
+
+    /// Asks it to stop.
+    pub(super) fn signal(&self) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
+        assert!(sent.success());
+    }
+
+    /// Asks it to stop, and asserts that it did well.
+    pub(super) fn stops(self) -> String {
+        let done = self.stop();
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(done.stderr.ends_with("stopped\n"), "{}", done.stderr);
+        assert_eq!(done.stdout, "");
+        done.stderr
+    }
+
+    /// Waits until it has ended.
+    pub(super) fn ended(mut self) -> Done {
+        let mut child = self.child.take().expect("it ran");
+        let mut code = None;
+        let ended = holds(|| {
+            let ended = child.try_wait().expect("it can be asked");
+            code = ended.and_then(|status| status.code());
+            ended.is_some()
+        });
+        if !ended {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let mut stdout = String::new();
+        if let Some(mut pipe) = child.stdout.take() {
+            use std::io::Read;
+            pipe.read_to_string(&mut stdout).expect("stdout is text");
+        }
+        self.reading.take().expect("it was read").join().expect("stderr was read");
+        let stderr = self.said();
+        assert!(ended, "the worker does not end:\n{stderr}");
+        Done { code, stdout, stderr }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Posts a body; `None` if there was no answer.
+pub(super) fn post(
+    url: &str,
+    path: &str,
+    body: &[u8],
+    token: Option<&str>,
+) -> Option<(u16, String)> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(DEADLINE))
+        .build()
+        .into();
+    let mut request = agent.post(format!("{url}{path}"));
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let mut answer = request.send(body).ok()?;
+    let text = answer.body_mut().read_to_string().ok()?;
+    Some((answer.status().as_u16(), text))
+}
+
+/// Waits until a condition holds.
+pub(super) fn wait(what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds(condition), "waited too long for {what}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test that hangs must end")]
+fn holds(mut condition: impl FnMut() -> bool) -> bool {
+    let since = std::time::Instant::now();
+    while !condition() {
+        if since.elapsed() > DEADLINE {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+    true
+}
+
+/// The time now.
+pub(super) fn now() -> waypost::model::Timestamp {
+    use waypost::worker::Clock;
+    waypost::worker::SystemClock.now()
+}
+
+/// The number that a query of a SQLite file gives.
+pub(super) fn number(path: &Path, sql: &str) -> i64 {
+    in_runtime(async {
+        let mut file = read(path).await;
+        let sql = sqlx::AssertSqlSafe(sql.to_owned());
+        sqlx::query_scalar(sql).fetch_one(&mut file).await.expect("a number")
+    })
+}
+
+async fn read(path: &Path) -> sqlx::SqliteConnection {
+    use sqlx::Connection;
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(DEADLINE);
+    sqlx::SqliteConnection::connect_with(&options).await.expect("the file opens")
+}
+
+/// Runs a future that reads files.
+pub(super) fn in_runtime<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
