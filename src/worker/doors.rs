@@ -235,7 +235,7 @@ mod tests {
             batch.add(entry, &CloudEvents, 0, Timestamp::from_ms(0), "http@1970#0");
         }
         let ids: std::collections::BTreeSet<&str> =
-            batch.events.iter().map(|(_, event)| event.id.as_str()).collect();
+            batch.events.iter().map(|placed| placed.event.id.as_str()).collect();
         assert_eq!((batch.events.len(), ids.len()), (3, 3), "{:?}", batch.rejected);
     }
 }
