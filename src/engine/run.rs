@@ -81,7 +81,7 @@ pub struct StartEvent {
     pub channel: Channel,
     /// In which shop.
     pub shop: Option<Text>,
-    /// Its products, at most [`START_ITEMS_MAX`].
+    /// Its products, at most `START_ITEMS_MAX`.
     pub items: Vec<Item>,
     /// Its order.
     pub order: Option<Box<OrderFacts>>,

@@ -191,7 +191,7 @@ fn a_deletion_right_after_a_sign_in_leaves_nothing_behind() {
     shop.wait_until_applied();
     worker.stops();
     shop.verified();
-    let left = "SELECT count(*) FROM states WHERE instr(state, CAST('device' AS BLOB)) OR instr(state, CAST('@' AS BLOB))";
+    let left = "SELECT count(*) FROM states WHERE instr(state, CAST('device' AS BLOB)) OR instr(state, CAST('@shop' AS BLOB))";
     assert_eq!(shop.count("data/state.db", left), 0);
     let runs = "SELECT count(*) FROM messages WHERE status = 'decided'";
     assert_eq!(shop.count("data/state.db", runs), 0);
