@@ -1,14 +1,15 @@
 //! `waypost import`: history builds state and starts no run.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use crate::decode::{Entry, Raw, Reader};
+use crate::decode::{Decode, Entry, Raw, Reader};
 use crate::identity::{Identify, Rejected};
-use crate::log::{Append, DeadLetter, Log, Record};
-use crate::model::{Event, EventName, Tie};
+use crate::log::{Append, DeadLetter, InputPosition, Log, Record};
+use crate::model::{Event, EventName, Tie, Timestamp};
 use crate::replay::grouped;
 use crate::worker::{Clock, SystemClock};
 
@@ -18,7 +19,7 @@ use super::{Outcome, setup};
 /// Events of one transaction.
 const BATCH: usize = 5_000;
 /// How many rejected rows are shown.
-const SHOWN: usize = 5;
+const SHOWN: u64 = 5;
 
 /// Load history. It builds state (orders, profiles, consents) and starts no journey. Rows that
 /// can't be read go to the dead letters. The worker must not be running on the same files.
@@ -49,6 +50,14 @@ enum Kind {
 }
 
 impl Kind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Profiles => "profiles",
+            Self::Consents => "consents",
+        }
+    }
+
     const fn takes(self, name: &EventName) -> bool {
         match self {
             Self::Orders => matches!(
@@ -83,64 +92,27 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
 
 async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
     let (decoder, _) = setup::decoder(args.mapping.as_deref())?;
-    let stdin = args.file.as_os_str() == "-";
-    let mut reader = if stdin {
-        Reader::stdin(decoder.form())?
-    } else {
-        Reader::open(&args.file, decoder.form())?
+    let mut reader = match args.content()? {
+        None => Reader::stdin(decoder.form())?,
+        Some(_) => Reader::open(&args.file, decoder.form())?,
     };
     let decode = decoder.begin(&mut reader)?;
-    let name = args.file.display().to_string();
-    let source = log.source(&format!("import {name}")).await?;
-    let mut importing = Importing {
-        identify: Identify::stored(log.identity_key()),
-        events: Vec::new(),
-        dead: Vec::new(),
-        loaded: 0,
-        rejected: 0,
-        source,
-    };
+    let mut importing = Importing::begin(args, &mut log).await?;
+    if importing.next > 0 {
+        say(&format!(
+            "the same was imported before, up to line {}; only what follows is loaded",
+            importing.next - 1
+        ));
+    }
     let progress = bar("importing", None);
-    let now = SystemClock.now();
     loop {
         let entry = reader.next_entry()?;
         let ended = entry.is_none();
-        match entry {
-            None => {}
-            Some(Entry::Rejected { line, reason, head }) => {
-                importing.reject(line, reason, Some(head), &name, now);
-            }
-            Some(Entry::Record { line, bytes }) => {
-                let raw = Raw {
-                    bytes,
-                    append_time: Some(now),
-                    tie: Tie { source, partition: 0, offset: line },
-                    position: &format!("{name}:{line}"),
-                };
-                let mut events = Vec::new();
-                match decode.decode(&raw, &mut events) {
-                    Err(rejected) => {
-                        importing.reject(line, rejected.reason, Some(bytes.to_vec()), &name, now);
-                    }
-                    Ok(()) => {
-                        for mut event in events {
-                            if args.kind.takes(&event.name) {
-                                event.history = true;
-                                importing.events.push(event);
-                            } else {
-                                let reason = format!(
-                                    "a {} event does not belong into an import of {:?}; import it as what it is",
-                                    event.name, args.kind
-                                );
-                                importing.reject(line, reason, None, &name, now);
-                            }
-                        }
-                    }
-                }
-            }
+        if let Some(entry) = entry {
+            importing.add(entry, &*decode);
         }
         if ended || importing.events.len() >= BATCH {
-            importing.write(&mut log, now).await?;
+            importing.write(&mut log).await?;
             progress.set_position(importing.loaded);
         }
         if ended {
@@ -154,33 +126,116 @@ async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
         grouped(importing.rejected),
     ));
     if importing.loaded == 0 && importing.rejected > 0 {
-        bail!("nothing could be loaded from {name}");
+        bail!("nothing could be loaded from {}", importing.name);
     }
     Ok(Outcome::Done)
+}
+
+impl Args {
+    /// Hash of everything that makes the events: the file, the mapping and what is taken of it.
+    /// `None` for standard input, which can be read once only.
+    fn content(&self) -> anyhow::Result<Option<String>> {
+        if self.file.as_os_str() == "-" {
+            return Ok(None);
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.kind.word().as_bytes());
+        for path in self.mapping.iter().chain([&self.file]) {
+            let file =
+                File::open(path).with_context(|| format!("can't open {}", path.display()))?;
+            hasher.update_reader(file).with_context(|| format!("can't read {}", path.display()))?;
+        }
+        Ok(Some(hasher.finalize().to_hex()[..16].to_owned()))
+    }
 }
 
 /// An import under way.
 struct Importing {
     identify: Identify,
+    kind: Kind,
+    /// The file's name, without its folder: part of the id of a row that has none.
+    name: String,
+    source: u16,
+    /// The first line that was not imported before.
+    next: u64,
+    /// The last line read.
+    line: u64,
+    at: Timestamp,
     events: Vec<Event>,
     dead: Vec<DeadLetter>,
     loaded: u64,
     rejected: u64,
-    source: u16,
 }
 
 impl Importing {
-    fn reject(
-        &mut self,
-        line: u64,
-        reason: String,
-        payload: Option<Vec<u8>>,
-        name: &str,
-        now: crate::model::Timestamp,
-    ) {
+    async fn begin(args: &Args, log: &mut Log) -> anyhow::Result<Self> {
+        let name = args.file.file_name().unwrap_or(args.file.as_os_str()).to_string_lossy();
+        let content = args.content()?;
+        let source = match &content {
+            // The same under another file's name is the same.
+            Some(content) => (log.reader().sources().await?.into_iter())
+                .map(|(_, source)| source)
+                .find(|source| source.starts_with("import ") && source.ends_with(content))
+                .unwrap_or_else(|| format!("import of {} {name} {content}", args.kind.word())),
+            None => format!("import of {} from standard input", args.kind.word()),
+        };
+        let source = log.source(&source).await?;
+        let positions = log.reader().positions().await?;
+        let known = positions.iter().find(|p| p.source == source).filter(|_| content.is_some());
+        Ok(Self {
+            identify: Identify::stored(log.identity_key()),
+            kind: args.kind,
+            name: name.into_owned(),
+            source,
+            next: known.map_or(0, |position| position.next),
+            line: 0,
+            at: SystemClock.now(),
+            events: Vec::new(),
+            dead: Vec::new(),
+            loaded: 0,
+            rejected: 0,
+        })
+    }
+
+    fn add(&mut self, entry: Entry<'_>, decode: &dyn Decode) {
+        let (Entry::Record { line, .. } | Entry::Rejected { line, .. }) = entry;
+        if line < self.next {
+            return;
+        }
+        self.line = line;
+        let bytes = match entry {
+            Entry::Rejected { reason, head, .. } => return self.reject(line, reason, Some(head)),
+            Entry::Record { bytes, .. } => bytes,
+        };
+        let raw = Raw {
+            bytes,
+            append_time: Some(self.at),
+            tie: Tie { source: self.source, partition: 0, offset: line },
+            position: &format!("{}:{line}", self.name),
+        };
+        let mut events = Vec::new();
+        if let Err(rejected) = decode.decode(&raw, &mut events) {
+            return self.reject(line, rejected.reason, Some(bytes.to_vec()));
+        }
+        for mut event in events {
+            if self.kind.takes(&event.name) {
+                event.history = true;
+                self.events.push(event);
+            } else {
+                let reason = format!(
+                    "a {} event does not belong into an import of {}; import it as what it is",
+                    event.name,
+                    self.kind.word()
+                );
+                self.reject(line, reason, Some(bytes.to_vec()));
+            }
+        }
+    }
+
+    fn reject(&mut self, line: u64, reason: String, payload: Option<Vec<u8>>) {
         self.rejected += 1;
-        if self.rejected <= SHOWN as u64 {
-            say(&format!("  {name}:{line}: {reason}"));
+        if self.rejected <= SHOWN {
+            say(&format!("  {}:{line}: {reason}", self.name));
         }
         self.dead.push(DeadLetter {
             source: self.source,
@@ -188,11 +243,12 @@ impl Importing {
             position: line,
             reason,
             payload,
-            at: now,
+            at: self.at,
         });
     }
 
-    async fn write(&mut self, log: &mut Log, now: crate::model::Timestamp) -> anyhow::Result<()> {
+    /// Writes what was read, with how far that is: an import that was cut off goes on from there.
+    async fn write(&mut self, log: &mut Log) -> anyhow::Result<()> {
         self.identify.prefetch(&log.reader(), self.events.iter()).await?;
         let mut records: Vec<Record> = Vec::new();
         for event in std::mem::take(&mut self.events) {
@@ -201,23 +257,19 @@ impl Importing {
                 Ok(_) => self.loaded += 1,
                 Err(Rejected::Erased) => {}
                 Err(rejected) => {
-                    self.rejected += 1;
-                    self.dead.push(DeadLetter {
-                        source: self.source,
-                        partition: 0,
-                        position: line,
-                        reason: rejected.to_string(),
-                        payload: None,
-                        at: now,
-                    });
+                    let payload = rejected.event().and_then(|e| serde_json::to_vec(e).ok());
+                    self.reject(line, rejected.to_string(), payload);
                 }
             }
         }
+        let position = InputPosition { source: self.source, partition: 0, next: self.line + 1 };
         let append = Append {
-            at: now,
+            at: self.at,
             records,
             graph: self.identify.take_changes(),
             dead_letters: std::mem::take(&mut self.dead),
+            // A file of which nothing was of use may be tried again.
+            positions: if self.loaded > 0 { vec![position] } else { Vec::new() },
             ..Append::default()
         };
         log.append(append).await?;

@@ -17,7 +17,7 @@ impl Line {
     /// A trace entry; `None` for one that tells a reader nothing.
     pub(super) fn of_trace(trace: &Trace, place: usize) -> Self {
         let detail = trace.detail.as_deref().unwrap_or("an event");
-        let because = trace.reason.map_or("", Reason::meaning);
+        let because = trace.reason.map(because).unwrap_or_default();
         let words = match trace.kind {
             TraceKind::Started => format!("starts, because of {detail}"),
             TraceKind::NotStarted => format!("does not start: {because}"),
@@ -60,9 +60,9 @@ impl Line {
     ) -> Self {
         let what = format!("{} {}", decision.channel.as_str(), decision.template);
         let words = match (decision.withheld, cancelled) {
-            (Some(reason), _) => format!("withholds {what}: {}", reason.meaning()),
+            (Some(reason), _) => format!("withholds {what}: {}", because(reason)),
             (None, Some(reason)) => {
-                format!("decided to send {what}, then took it back: {}", reason.meaning())
+                format!("decided to send {what}, then took it back: {}", because(reason))
             }
             (None, None) => {
                 let expiry = decision.expires.map(|at| format!(", not after {at}"));
@@ -82,4 +82,11 @@ impl Line {
             None => format!("{}  {}", self.at, self.words),
         }
     }
+}
+
+/// A reason as the end of a sentence.
+fn because(reason: Reason) -> String {
+    let meaning = reason.meaning().trim_end_matches('.');
+    let mut letters = meaning.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }

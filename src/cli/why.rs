@@ -8,7 +8,7 @@ use anyhow::bail;
 use crate::engine::{CustomerState, TraceKind};
 use crate::identity::Identify;
 use crate::log::LogReader;
-use crate::model::CustomerId;
+use crate::model::{ConsentStatus, CustomerId};
 use crate::store::{Ledger, MessageStatus, SqliteLedger};
 
 use super::story::Line;
@@ -71,11 +71,13 @@ async fn tell(
                     continue;
                 }
             }
-            lines.push(Line::of_trace(&trace, lines.len()));
+            let place = lines.len() + if closes(trace.kind) { 2 * PLACES } else { 0 };
+            lines.push(Line::of_trace(&trace, place));
         }
         for message in ledger.messages_of(name).await? {
             let cancelled = message.reason.filter(|_| message.status == MessageStatus::Cancelled);
-            lines.push(Line::of_decision(&message.decision, cancelled, lines.len()));
+            let place = lines.len() + PLACES;
+            lines.push(Line::of_decision(&message.decision, cancelled, place));
         }
     }
     let mut out = std::io::stdout().lock();
@@ -109,6 +111,22 @@ async fn tell(
     Ok(())
 }
 
+/// Messages and trace are kept apart; in one instant a trace comes first, then what was decided,
+/// then how the run went on from it.
+const PLACES: usize = usize::MAX / 4;
+
+const fn closes(kind: TraceKind) -> bool {
+    matches!(
+        kind,
+        TraceKind::Stopped
+            | TraceKind::Ended
+            | TraceKind::Cancelled
+            | TraceKind::GoalReached
+            | TraceKind::Outcome
+            | TraceKind::Erased
+    )
+}
+
 /// What is known of the customer, in a few lines. Addresses are masked.
 fn standing(state: &CustomerState) -> Vec<String> {
     let mut lines = Vec::new();
@@ -123,10 +141,14 @@ fn standing(state: &CustomerState) -> Vec<String> {
     lines.push(format!("email {}, phone {}", address(&state.email), address(&state.phone)));
     for consent in &state.consents {
         lines.push(format!(
-            "consent by {}{}: {:?}, said {}",
+            "consent by {}{}: {}, said {}",
             consent.channel.as_str(),
             consent.topic.as_ref().map(|topic| format!(" for {topic}")).unwrap_or_default(),
-            consent.status,
+            match consent.status {
+                ConsentStatus::Given => "given",
+                ConsentStatus::Confirmed => "confirmed",
+                ConsentStatus::Withdrawn => "withdrawn",
+            },
             consent.at,
         ));
     }

@@ -66,8 +66,10 @@ impl Engine {
             return;
         }
         if !remember(state, event, now) {
-            let detail = Text::from(event.name.as_str());
-            trace_customer(effects, now, TraceKind::Duplicate, Some(detail));
+            if !event.history {
+                let detail = Text::from(event.name.as_str());
+                trace_customer(effects, now, TraceKind::Duplicate, Some(detail));
+            }
             return;
         }
         self.settle_open_messages(state, now, arrival);
