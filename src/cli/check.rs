@@ -9,8 +9,9 @@ use crate::journey::compile;
 use super::talk::{colours, say};
 use super::{Outcome, files, setup};
 
-/// Check journeys, the templates they name, and the configuration. Every mistake is shown with
-/// its place and the way out; the exit code is 1 if there is one.
+/// Check journeys, the templates they name, and the configuration
+///
+/// Every mistake is shown with its place and the way out; the exit code is 1 if there is one.
 ///
 /// Examples:
 ///   waypost check

@@ -12,9 +12,9 @@ use crate::engine::{Decision, Trace};
 use crate::generate::{self, generate};
 use crate::journey::{Catalog, Rules, SourceFile, compile};
 use crate::model::{CustomerId, Text, Timestamp};
-use crate::replay::{Input, Options, Watch, grouped, replay, write_line};
+use crate::replay::{FLUSH_ROWS, Input, Options, Watch, grouped, replay, write_line};
 
-use super::story::Line;
+use super::story::story;
 use super::talk::{bar, say};
 use super::{Outcome, setup, table};
 
@@ -27,9 +27,16 @@ const JOURNEYS: &[(&str, &str)] = &[
 /// Lines of the story that is told: neither nothing nor a novel.
 const STORY_LINES: std::ops::RangeInclusive<usize> = 5..=12;
 
-/// Generate a week of a shop's traffic, run two journeys over it with the virtual clock, and show
-/// the funnel, what was withheld and why, dead letters, and one customer's story. It sends nothing.
+/// Show the main job on a made-up week of a shop
+///
+/// Generates the traffic, runs two journeys over it with the virtual clock, and shows the funnel,
+/// what was withheld and why, dead letters, and one customer's story. It sends nothing.
+///
+/// Examples:
+///   waypost demo
+///   waypost demo --customers 1000 --days 2 --seed 7 --out other-shop
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// How many people.
     #[arg(long, default_value_t = 10_000)]
@@ -67,6 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         grace_ms: 10_000,
         assume_reachable: false,
         key: setup::REPLAY_KEY,
+        flush_rows: FLUSH_ROWS,
     };
     let decisions = args.out.join("decisions.ndjson");
     let mut watching = Watching {
@@ -82,16 +90,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let summary = replay(Catalog::new(plans, Rules::default()), &options, &mut watching)?;
     watching.out.flush().context("can't write the decisions")?;
     watching.bar.finish_and_clear();
+    say("replayed with a virtual clock; nothing was sent");
     table::summary(&summary);
     tell(&watching);
     say("");
-    say("Try next:");
-    say("  change `wait_quiet: 1h` to 4h in journeys/abandoned-cart.yaml, then");
+    say(&format!("Every decision, one a line: {}", decisions.display()));
+    say("Try next: change `wait_quiet: 1h` to 4h in journeys/abandoned-cart.yaml, then");
     say(&format!(
-        "  cargo run --release -- replay --events {} --journeys journeys > after.ndjson",
-        events.display()
+        "  cargo run --release -- replay --events {} > {}",
+        events.display(),
+        args.out.join("after.ndjson").display()
     ));
-    say(&format!("  and compare it with {}", decisions.display()));
+    say("and compare the two (docs/replay.md says how).");
     Ok(Outcome::Done)
 }
 
@@ -146,24 +156,18 @@ impl Watch for Watching {
     }
 }
 
-/// Tells the story of the first customer who was sent something and stopped by something.
+/// Tells the story of the first customer who would be sent something and whom something stopped.
 fn tell(watching: &Watching) {
-    let story = watching.decisions.iter().find_map(|(name, decisions)| {
+    let found = watching.decisions.iter().find_map(|(name, decisions)| {
         let customer = watching.names.get(&decisions.first()?.run)?;
         let traces = watching.traces.get(customer)?;
         let sent = decisions.iter().any(|decision| decision.withheld.is_none());
         let stopped = traces.iter().any(|trace| trace.kind == crate::engine::TraceKind::Stopped);
-        let mut lines: Vec<Line> = Vec::new();
-        for trace in traces {
-            lines.push(Line::of_trace(trace, lines.len()));
-        }
-        for decision in decisions {
-            lines.push(Line::of_decision(decision, None, lines.len()));
-        }
-        lines.sort();
+        let decisions: Vec<_> = decisions.iter().map(|known| (known.clone(), None)).collect();
+        let lines = story(traces, &decisions);
         (sent && stopped && STORY_LINES.contains(&lines.len())).then_some((name, lines))
     });
-    let Some((name, lines)) = story else { return };
+    let Some((name, lines)) = found else { return };
     say("");
     say(&format!("The story of customer {name}:"));
     for line in lines {

@@ -14,6 +14,12 @@ const DEPTH_MAX: usize = 8;
 
 /// The journey files below a folder, by path; tests and schemas beside them are left out.
 pub(super) fn journeys(folder: &Path) -> anyhow::Result<Vec<SourceFile>> {
+    if !folder.exists() {
+        bail!(
+            "there are no journeys at {}; run this where they are, or name their folder (`journeys` in the configuration, --journeys for a replay)",
+            folder.display()
+        );
+    }
     let mut paths = Vec::new();
     walk(folder, 0, &mut |path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -13,11 +13,16 @@ use crate::replay::grouped;
 use super::Outcome;
 use super::talk::{bar, say};
 
-/// Write a made-up shop's traffic: Adobe Commerce XDM events of all kinds, one a line, in the
-/// order of arrival, with late, double and broken records among them. One seed, one file.
+/// Write a made-up shop's traffic as NDJSON
 ///
-/// Example: waypost generate --customers 1000 --days 7 --out week.ndjson
+/// Adobe Commerce XDM events of all kinds, one a line, in the order of arrival, with late, double
+/// and broken records among them. The same options write the same bytes.
+///
+/// Examples:
+///   waypost generate --customers 1000 --days 7 --out week.ndjson
+///   waypost generate --days 1 | waypost replay --events -
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// How many people.
     #[arg(long, default_value_t = 1_000)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use crate::decode::{Decode, Entry, Raw, Reader};
+use crate::decode::{Decode, Decoder, Entry, Places, Raw, Reader};
 use crate::identity::{Identify, Rejected};
 use crate::log::{Append, DeadLetter, InputPosition, Log, Record};
 use crate::model::{Event, EventName, Tie, Timestamp};
@@ -21,11 +21,14 @@ const BATCH: usize = 5_000;
 /// How many rejected rows are shown.
 const SHOWN: u64 = 5;
 
-/// Load history. It builds state (orders, profiles, consents) and starts no journey. Rows that
-/// can't be read go to the dead letters. The worker must not be running on the same files.
+/// Load history: it builds state and starts no journey
+///
+/// Rows that can't be read go to the dead letters. A file that was loaded before is not loaded
+/// again, and one that was cut off goes on where it was. The worker must not be running on the
+/// same files; it applies what was loaded when it starts.
 ///
 /// Examples:
-///   waypost import profiles crm.json
+///   waypost import profiles crm.ndjson
 ///   waypost import orders orders.csv.gz --mapping mappings/shop.yaml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -50,7 +53,7 @@ enum Kind {
 }
 
 impl Kind {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Orders => "orders",
             Self::Profiles => "profiles",
@@ -83,25 +86,32 @@ impl Kind {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let log = Log::open(&config.store.log, config.store.partitions).await?;
-        import(args, log).await
-    })
-}
-
-async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
     let (decoder, _) = setup::decoder(args.mapping.as_deref())?;
-    let mut reader = match args.content()? {
+    // Before the log, so that a file that is not there leaves no log behind.
+    let content = args.content()?;
+    let reader = match content {
         None => Reader::stdin(decoder.form())?,
         Some(_) => Reader::open(&args.file, decoder.form())?,
     };
+    setup::folders(&config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let log = Log::open(&config.store.log, config.store.partitions).await?;
+        let importing = Importing::begin(args, content, log).await?;
+        import(importing, &decoder, reader).await
+    })
+}
+
+async fn import(
+    mut importing: Importing,
+    decoder: &Decoder,
+    mut reader: Reader,
+) -> anyhow::Result<Outcome> {
     let decode = decoder.begin(&mut reader)?;
-    let mut importing = Importing::begin(args, &mut log).await?;
     if importing.next > 0 {
         say(&format!(
-            "the same was imported before, up to line {}; only what follows is loaded",
-            importing.next - 1
+            "the same was imported before, its first {} rows; only what follows is loaded",
+            grouped(importing.next)
         ));
     }
     let progress = bar("importing", None);
@@ -112,7 +122,7 @@ async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
             importing.add(entry, &*decode);
         }
         if ended || importing.events.len() >= BATCH {
-            importing.write(&mut log).await?;
+            importing.write().await?;
             progress.set_position(importing.loaded);
         }
         if ended {
@@ -120,11 +130,10 @@ async fn import(args: &Args, mut log: Log) -> anyhow::Result<Outcome> {
         }
     }
     progress.finish_and_clear();
-    say(&format!(
-        "{} events loaded as history, {} rows rejected (they are in the dead letters)",
-        grouped(importing.loaded),
-        grouped(importing.rejected),
-    ));
+    say(&format!("{} events loaded as history", grouped(importing.loaded)));
+    if importing.rejected > 0 {
+        say(&format!("{} rows rejected: they are dead letters", grouped(importing.rejected)));
+    }
     if importing.loaded == 0 && importing.rejected > 0 {
         bail!("nothing could be loaded from {}", importing.name);
     }
@@ -139,7 +148,7 @@ impl Args {
             return Ok(None);
         }
         let mut hasher = blake3::Hasher::new();
-        hasher.update(self.kind.word().as_bytes());
+        hasher.update(self.kind.as_str().as_bytes());
         for path in self.mapping.iter().chain([&self.file]) {
             let file =
                 File::open(path).with_context(|| format!("can't open {}", path.display()))?;
@@ -151,44 +160,48 @@ impl Args {
 
 /// An import under way.
 struct Importing {
+    log: Log,
     identify: Identify,
     kind: Kind,
     /// The file's name, without its folder: part of the id of a row that has none.
     name: String,
     source: u16,
-    /// The first line that was not imported before.
+    /// How many rows were imported before.
     next: u64,
-    /// The last line read.
-    line: u64,
+    /// How many rows are read.
+    rows: u64,
+    places: Places,
     at: Timestamp,
-    events: Vec<Event>,
+    /// With their lines.
+    events: Vec<(u64, Event)>,
     dead: Vec<DeadLetter>,
     loaded: u64,
     rejected: u64,
 }
 
 impl Importing {
-    async fn begin(args: &Args, log: &mut Log) -> anyhow::Result<Self> {
+    async fn begin(args: &Args, content: Option<String>, mut log: Log) -> anyhow::Result<Self> {
         let name = args.file.file_name().unwrap_or(args.file.as_os_str()).to_string_lossy();
-        let content = args.content()?;
         let source = match &content {
             // The same under another file's name is the same.
             Some(content) => (log.reader().sources().await?.into_iter())
                 .map(|(_, source)| source)
                 .find(|source| source.starts_with("import ") && source.ends_with(content))
-                .unwrap_or_else(|| format!("import of {} {name} {content}", args.kind.word())),
-            None => format!("import of {} from standard input", args.kind.word()),
+                .unwrap_or_else(|| format!("import of {} {name} {content}", args.kind.as_str())),
+            None => format!("import of {} from standard input", args.kind.as_str()),
         };
         let source = log.source(&source).await?;
         let positions = log.reader().positions().await?;
         let known = positions.iter().find(|p| p.source == source).filter(|_| content.is_some());
         Ok(Self {
             identify: Identify::stored(log.identity_key()),
+            log,
             kind: args.kind,
             name: name.into_owned(),
             source,
             next: known.map_or(0, |position| position.next),
-            line: 0,
+            rows: 0,
+            places: Places::default(),
             at: SystemClock.now(),
             events: Vec::new(),
             dead: Vec::new(),
@@ -199,10 +212,11 @@ impl Importing {
 
     fn add(&mut self, entry: Entry<'_>, decode: &dyn Decode) {
         let (Entry::Record { line, .. } | Entry::Rejected { line, .. }) = entry;
-        if line < self.next {
+        let place = self.places.next(line);
+        self.rows += 1;
+        if self.rows <= self.next {
             return;
         }
-        self.line = line;
         let bytes = match entry {
             Entry::Rejected { reason, head, .. } => return self.reject(line, reason, Some(head)),
             Entry::Record { bytes, .. } => bytes,
@@ -210,8 +224,8 @@ impl Importing {
         let raw = Raw {
             bytes,
             append_time: Some(self.at),
-            tie: Tie { source: self.source, partition: 0, offset: line },
-            position: &format!("{}:{line}", self.name),
+            tie: Tie { source: self.source, partition: 0, offset: self.rows },
+            position: &format!("{}:{place}", self.name),
         };
         let mut events = Vec::new();
         if let Err(rejected) = decode.decode(&raw, &mut events) {
@@ -220,12 +234,12 @@ impl Importing {
         for mut event in events {
             if self.kind.takes(&event.name) {
                 event.history = true;
-                self.events.push(event);
+                self.events.push((line, event));
             } else {
                 let reason = format!(
                     "a {} event does not belong into an import of {}; import it as what it is",
                     event.name,
-                    self.kind.word()
+                    self.kind.as_str()
                 );
                 self.reject(line, reason, Some(bytes.to_vec()));
             }
@@ -248,11 +262,11 @@ impl Importing {
     }
 
     /// Writes what was read, with how far that is: an import that was cut off goes on from there.
-    async fn write(&mut self, log: &mut Log) -> anyhow::Result<()> {
-        self.identify.prefetch(&log.reader(), self.events.iter()).await?;
+    async fn write(&mut self) -> anyhow::Result<()> {
+        let events = self.events.iter().map(|(_, event)| event);
+        self.identify.prefetch(&self.log.reader(), events).await?;
         let mut records: Vec<Record> = Vec::new();
-        for event in std::mem::take(&mut self.events) {
-            let line = event.tie.offset;
+        for (line, event) in std::mem::take(&mut self.events) {
             match self.identify.identify(event, &mut records) {
                 Ok(_) => self.loaded += 1,
                 Err(Rejected::Erased) => {}
@@ -262,7 +276,7 @@ impl Importing {
                 }
             }
         }
-        let position = InputPosition { source: self.source, partition: 0, next: self.line + 1 };
+        let position = InputPosition { source: self.source, partition: 0, next: self.rows };
         let append = Append {
             at: self.at,
             records,
@@ -272,7 +286,7 @@ impl Importing {
             positions: if self.loaded > 0 { vec![position] } else { Vec::new() },
             ..Append::default()
         };
-        log.append(append).await?;
+        self.log.append(append).await?;
         Ok(())
     }
 }

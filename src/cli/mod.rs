@@ -1,6 +1,7 @@
 //! The command line: one file for each command. Stdout is data, stderr is talk.
 
 mod check;
+mod config;
 mod demo;
 mod files;
 mod generate;
@@ -19,40 +20,48 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Journeys for a shop's customers: events in, timed and templated messages out.
+/// Journeys for a shop's customers: events in, timed and templated messages out
 ///
+/// Data goes to stdout, everything else to stderr.
 /// Exit codes: 0 done, 1 something was found (mistakes in files, a difference), 2 wrong usage,
 /// 3 it could not be done.
+///
+/// Examples:
+///   waypost demo                              a week of a made-up shop, two journeys over it
+///   waypost check                             every mistake in journeys and configuration
+///   waypost replay --events week.ndjson       what would have been sent, and what not, and why
+///   waypost run                               the worker
+///   waypost why ann@shop.example              why somebody got a message, or did not
 #[derive(Debug, Parser)]
-#[command(name = "waypost", version, max_term_width = 100)]
+#[command(name = "waypost", version, max_term_width = 100, verbatim_doc_comment)]
 struct Cli {
     /// The configuration; without it `waypost.yaml` is read where it is there.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     config: Option<PathBuf>,
     /// What is logged to stderr: error, warn, info, debug, or a filter such as `waypost=debug`.
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        default_value = "info",
+        help_heading = "Global options"
+    )]
     log: String,
     #[command(subcommand)]
     command: Command,
 }
 
+// What each command is about stands at its arguments.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Generate a week of a shop, run the demo journeys over it, and show what comes of them.
     Demo(demo::Args),
-    /// Check journeys, templates' names and the configuration.
     Check(check::Args),
-    /// Run recorded events through the journeys with a virtual clock. It never sends.
     Replay(replay::Args),
-    /// Run the worker: events by HTTP or standard input, the real clock.
     Run(run::Args),
-    /// Hold what the worker decided against a replay of its own log.
     Verify(verify::Args),
-    /// Tell in plain words why a customer got a message, or did not.
     Why(why::Args),
-    /// Load history: it builds state and starts no journey. The worker must not be running.
     Import(import::Args),
-    /// Write a made-up shop's traffic as NDJSON.
+    Config(config::Args),
     Generate(generate::Args),
 }
 
@@ -78,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args, config),
         Command::Why(args) => why::run(&args, config),
         Command::Import(args) => import::run(&args, config),
+        Command::Config(args) => config::run(&args, config),
         Command::Generate(args) => generate::run(&args),
     };
     match done {

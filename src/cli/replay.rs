@@ -9,14 +9,15 @@ use anyhow::{Context, bail};
 use crate::engine::Decision;
 use crate::journey::Catalog;
 use crate::model::{Delay, Timestamp};
-use crate::replay::{Input, Options, Summary, Watch, replay, write_line};
+use crate::replay::{DeadLetter, FLUSH_ROWS, Input, Options, Watch, replay, write_line};
 
 use super::talk::{bar, say};
 use super::{Outcome, setup, table};
 
-/// Run recorded events through the journeys with a virtual clock, and write one JSON object a
-/// line for each decision: what would have been sent, to whom, when, and what would not, and
-/// why. It never sends. The summary goes to stderr.
+/// Run recorded events through the journeys with a virtual clock; it never sends
+///
+/// Writes one JSON object a line to stdout for each decision: what would have been sent, to whom,
+/// when, and what would not, and why. The summary goes to stderr. docs/replay.md has the rules.
 ///
 /// Examples:
 ///   waypost replay --events week.ndjson
@@ -75,17 +76,20 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         grace_ms: config.ticks.grace_ms,
         assume_reachable: args.assume_reachable,
         key: setup::REPLAY_KEY,
+        flush_rows: FLUSH_ROWS,
     };
     let catalog = Catalog::new(journeys.plans, config.rules());
     let mut lines = Lines {
         out: BufWriter::with_capacity(1 << 16, std::io::stdout().lock()),
+        dead: args.dead_letters.as_deref().map(dead_letters).transpose()?,
         bar: bar("replaying", None),
     };
     let summary = replay(catalog, &options, &mut lines)?;
     lines.out.flush().context("can't write the decisions")?;
     lines.bar.finish_and_clear();
-    if let Some(path) = &args.dead_letters {
-        dead_letters(&summary, path)?;
+    if let (Some(path), Some(mut dead)) = (&args.dead_letters, lines.dead) {
+        dead.flush().with_context(|| format!("can't write {}", path.display()))?;
+        say(&format!("dead letters: {}", path.display()));
     }
     table::summary(&summary);
     Ok(Outcome::Done)
@@ -123,32 +127,31 @@ fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
     Ok(inputs)
 }
 
-fn dead_letters(summary: &Summary, path: &Path) -> anyhow::Result<()> {
-    let write = || -> std::io::Result<()> {
-        let mut out = BufWriter::new(File::create(path)?);
-        for dead in &summary.dead_letters {
-            serde_json::to_writer(
-                &mut out,
-                &serde_json::json!({ "position": dead.position, "reason": dead.reason }),
-            )?;
-            out.write_all(b"\n")?;
-        }
-        out.flush()
-    };
-    write().with_context(|| format!("can't write {}", path.display()))?;
-    say(&format!("dead letters: {}", path.display()));
-    Ok(())
+/// A file for dead letters.
+fn dead_letters(path: &Path) -> anyhow::Result<BufWriter<File>> {
+    let file = File::create(path).with_context(|| format!("can't write {}", path.display()))?;
+    Ok(BufWriter::new(file))
 }
 
-/// Writes decisions to stdout and shows progress.
+/// Writes decisions to stdout and dead letters to their file, and shows progress.
 struct Lines<W: Write> {
     out: W,
+    dead: Option<BufWriter<File>>,
     bar: indicatif::ProgressBar,
 }
 
 impl<W: Write> Watch for Lines<W> {
     fn decision(&mut self, decision: &Decision) -> std::io::Result<()> {
         write_line(decision, &mut self.out)
+    }
+
+    fn dead_letter(&mut self, dead: &DeadLetter) -> std::io::Result<()> {
+        let Some(out) = &mut self.dead else { return Ok(()) };
+        serde_json::to_writer(
+            &mut *out,
+            &serde_json::json!({ "position": dead.position, "reason": dead.reason }),
+        )?;
+        out.write_all(b"\n")
     }
 
     fn progress(&mut self, rows: u64) {

@@ -23,11 +23,16 @@ use super::{Outcome, setup};
 /// How many customers are looked at in one go when the worker opens.
 const PAGE: u32 = 5_000;
 
-/// Run the worker. Events come in by HTTP (`POST /events`) and, with --stdin, one a line on
-/// standard input; time passes by the real clock. Decided messages stay in the store.
+/// Run the worker: events by HTTP or standard input, the real clock
 ///
-/// Example: waypost run, then
-///   curl -sS --data-binary @events.ndjson http://127.0.0.1:7070/events
+/// Events come in by HTTP (`POST /events`, one, an array or one a line) and, with --stdin, one a
+/// line on standard input. Decided messages stay in the store: nothing is sent yet.
+/// It stops on Ctrl-C or SIGTERM, after what was accepted is applied.
+///
+/// Examples:
+///   waypost run
+///   curl --data-binary @events.ndjson http://127.0.0.1:7070/events
+///   tail -F events.ndjson | waypost run --stdin
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
@@ -42,6 +47,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let config = configured.config;
     let templates = setup::templates_folder(None, &config.templates);
     let journeys = setup::journeys(&config.journeys, templates.as_deref())?;
+    setup::folders(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args, &config, &journeys))?;
     // Standard input may still be read by a thread that nothing can wake.

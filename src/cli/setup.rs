@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::config::{self, Config, InputFormat};
 use crate::decode::{CloudEvents, Decoder, Mapping, Xdm};
@@ -33,9 +33,13 @@ pub(super) fn configuration(file: Option<&Path>) -> anyhow::Result<Configured> {
     let Some(config) = config.filter(|_| !report.has_errors()) else {
         bail!("the configuration has mistakes; see above");
     };
+    Ok(Configured { config, file: configuration_file(file) })
+}
+
+/// The file that the configuration is read from, if there is one.
+pub(super) fn configuration_file(named: Option<&Path>) -> Option<PathBuf> {
     let default = Path::new(config::FILE_DEFAULT);
-    let file = file.or_else(|| default.is_file().then_some(default)).map(Path::to_owned);
-    Ok(Configured { config, file })
+    named.or_else(|| default.is_file().then_some(default)).map(Path::to_owned)
 }
 
 /// Says which configuration is read.
@@ -60,6 +64,18 @@ pub(super) fn journeys(folder: &Path, templates: Option<&Path>) -> anyhow::Resul
         bail!("the journeys have mistakes; see above");
     }
     Ok(Journeys { sources, plans })
+}
+
+/// Makes the folders of the two files, where they are not there yet.
+pub(super) fn folders(config: &Config) -> anyhow::Result<()> {
+    for file in [&config.store.log, &config.store.state] {
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).with_context(|| {
+                format!("can't make the folder {} for {}", folder.display(), file.display())
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Shows diagnostics on stderr.

@@ -4,20 +4,52 @@ use crate::engine::{Decision, Reason, Trace, TraceKind};
 use crate::model::Timestamp;
 
 /// One line of a customer's story.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub at: Timestamp,
-    /// Tells lines of one instant apart, in the order of happening.
-    pub place: usize,
     pub journey: Option<String>,
     pub words: String,
 }
 
+/// A customer's story in the order of happening. A decision comes with why it was taken back, if
+/// it was.
+pub(super) fn story(traces: &[Trace], decisions: &[(Decision, Option<Reason>)]) -> Vec<Line> {
+    // At one instant a message comes before the end of its run, and after everything else.
+    let place = |decision: &Decision| {
+        let of_run = |trace: &Trace| {
+            let ends =
+                matches!(trace.kind, TraceKind::Ended | TraceKind::Stopped | TraceKind::Cancelled);
+            ends && trace.run == Some(decision.run) && trace.at == decision.at
+        };
+        2 * traces.iter().position(of_run).unwrap_or(traces.len())
+    };
+    let told = traces.iter().enumerate().map(|(place, trace)| {
+        let late = (trace.kind == TraceKind::Late).then_some(trace.at);
+        ((trace.at, 2 * place + 1), late, Line::of_trace(trace))
+    });
+    let decided = decisions.iter().map(|(decision, cancelled)| {
+        ((decision.at, place(decision)), None, Line::of_decision(decision, *cancelled))
+    });
+    let mut all: Vec<_> = told.chain(decided).collect();
+    all.sort_by_key(|(key, ..)| *key);
+    let mut lines: Vec<Line> = Vec::new();
+    let mut late_in_a_row = 0_u32;
+    for (_, late, line) in all {
+        late_in_a_row = if late.is_some() { late_in_a_row + 1 } else { 0 };
+        match (late, lines.last_mut().filter(|_| late_in_a_row > 1)) {
+            (Some(until), Some(last)) => {
+                last.words = format!("{late_in_a_row} events up to {until} became known late");
+            }
+            _ => lines.push(line),
+        }
+    }
+    lines
+}
+
 impl Line {
-    /// A trace entry; `None` for one that tells a reader nothing.
-    pub(super) fn of_trace(trace: &Trace, place: usize) -> Self {
+    fn of_trace(trace: &Trace) -> Self {
         let detail = trace.detail.as_deref().unwrap_or("an event");
-        let because = trace.reason.map(because).unwrap_or_default();
+        let because = trace.reason.map_or_else(String::new, because);
         let words = match trace.kind {
             TraceKind::Started => format!("starts, because of {detail}"),
             TraceKind::NotStarted => format!("does not start: {because}"),
@@ -49,15 +81,10 @@ impl Line {
             TraceKind::Outcome => format!("hears of {detail}"),
         };
         let journey = trace.journey.as_ref().map(|(journey, _)| journey.to_string());
-        Self { at: trace.at, place, journey, words }
+        Self { at: trace.at, journey, words }
     }
 
-    /// A decision, with why it was taken.
-    pub(super) fn of_decision(
-        decision: &Decision,
-        cancelled: Option<Reason>,
-        place: usize,
-    ) -> Self {
+    fn of_decision(decision: &Decision, cancelled: Option<Reason>) -> Self {
         let what = format!("{} {}", decision.channel.as_str(), decision.template);
         let words = match (decision.withheld, cancelled) {
             (Some(reason), _) => format!("withholds {what}: {}", because(reason)),
@@ -67,12 +94,12 @@ impl Line {
             (None, None) => {
                 let expiry = decision.expires.map(|at| format!(", not after {at}"));
                 format!(
-                    "sends {what}: it was due, nothing had stopped the journey, and the customer may be contacted{}",
+                    "decides to send {what}: it is due, nothing has stopped the journey, and the customer may be contacted{}",
                     expiry.unwrap_or_default()
                 )
             }
         };
-        Self { at: decision.at, place, journey: Some(decision.journey.to_string()), words }
+        Self { at: decision.at, journey: Some(decision.journey.to_string()), words }
     }
 
     /// The line as it is shown.
@@ -84,9 +111,73 @@ impl Line {
     }
 }
 
-/// A reason as the end of a sentence.
+/// What a reason means, to stand after a colon.
 fn because(reason: Reason) -> String {
     let meaning = reason.meaning().trim_end_matches('.');
     let mut letters = meaning.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journey::{Class, Version};
+    use crate::model::{MessageChannel, MessageId, RunId};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_ms(second * 1_000)
+    }
+
+    fn trace(second: i64, kind: TraceKind, run: Option<u128>, detail: &str) -> Trace {
+        Trace {
+            at: at(second),
+            kind,
+            journey: run.map(|_| ("j".into(), Version(1))),
+            run: run.map(RunId),
+            step: None,
+            reason: None,
+            detail: Some(detail.into()),
+        }
+    }
+
+    #[test]
+    fn a_story_is_told_in_the_order_of_happening() {
+        let decision = Decision {
+            message: MessageId(1),
+            customer: "ann".into(),
+            journey: "j".into(),
+            version: Version(1),
+            run: RunId(1),
+            step: "first".into(),
+            occurrence: 0,
+            channel: MessageChannel::Email,
+            template: "t".into(),
+            class: Class::Marketing,
+            at: at(60),
+            settle_ms: 0,
+            expires: None,
+            window_end: None,
+            withheld: Some(Reason::NoAddress),
+            data: String::new(),
+        };
+        let traces = [
+            trace(1, TraceKind::Late, None, "page.viewed"),
+            trace(2, TraceKind::Late, None, "page.viewed"),
+            trace(3, TraceKind::Started, Some(1), "cart.changed"),
+            trace(60, TraceKind::Ended, Some(1), ""),
+            trace(61, TraceKind::Late, None, "order.placed"),
+        ];
+        let lines: Vec<String> =
+            story(&traces, &[(decision, None)]).iter().map(Line::shown).collect();
+        assert_eq!(
+            lines,
+            [
+                "1970-01-01T00:00:01Z  2 events up to 1970-01-01T00:00:02Z became known late",
+                "1970-01-01T00:00:03Z  j starts, because of cart.changed",
+                "1970-01-01T00:01:00Z  j withholds email t: no address is known for the channel",
+                "1970-01-01T00:01:00Z  j comes to its end",
+                "1970-01-01T00:01:01Z  order.placed became known late",
+            ]
+        );
+    }
 }

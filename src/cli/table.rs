@@ -47,6 +47,9 @@ fn journey_lines(funnel: &Funnel) {
     }
     reasons("stopped", &funnel.stopped, &line);
     line("came to their end", funnel.ended);
+    // An erased customer's runs leave no trace of their end.
+    let over = funnel.ended + funnel.stopped.values().sum::<u64>();
+    line("under way at the end, or erased", funnel.started.saturating_sub(over));
     if funnel.goals > 0 {
         line("reached the goal", funnel.goals);
     }
@@ -55,6 +58,11 @@ fn journey_lines(funnel: &Funnel) {
 
 fn reasons(what: &str, by: &BTreeMap<Reason, u64>, line: &dyn Fn(&str, u64)) {
     for (reason, count) in by {
-        line(&format!("{what}, {}", reason.as_str()), *count);
+        let words = match reason {
+            Reason::Stopped => "by a stop rule",
+            Reason::GaveWay => "gave way",
+            other => other.as_str(),
+        };
+        line(&format!("{what}, {words}"), *count);
     }
 }

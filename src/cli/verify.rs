@@ -10,11 +10,16 @@ use crate::verify::verify;
 use super::talk::{bar, say};
 use super::{Outcome, setup};
 
-/// Replay the worker's own log and compare with what it decided live. The first difference is
-/// named; the exit code is 1 if there is one.
+/// Hold what the worker decided against a replay of its own log
 ///
-/// Example: waypost verify
+/// Compares every message and every customer's state. The first difference is named; the exit
+/// code is 1 if there is one. The worker may be running.
+///
+/// Examples:
+///   waypost verify
+///   waypost verify --json
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// Write the result as one JSON object to stdout.
     #[arg(long)]

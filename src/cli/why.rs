@@ -11,11 +11,13 @@ use crate::log::LogReader;
 use crate::model::{ConsentStatus, CustomerId};
 use crate::store::{Ledger, MessageStatus, SqliteLedger};
 
-use super::story::Line;
+use super::story::story;
 use super::{Outcome, setup};
 
-/// Tell in plain words what the worker decided for a customer and why: each run that started or
-/// did not, each message that was sent or withheld. The worker may be running.
+/// Tell in plain words why a customer got a message, or did not
+///
+/// Each run that started or did not, each message that was decided or withheld, and the reason.
+/// The worker may be running.
 ///
 /// Examples:
 ///   waypost why ann@shop.example
@@ -42,7 +44,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         let mut identify = Identify::stored(log.identity_key().await?);
         let customers = identify.named(&log, &args.customer).await?;
         if customers.is_empty() {
-            bail!("nobody is known as `{}`", args.customer);
+            bail!("nobody is known as `{}`; name the customer as their events do", args.customer);
         }
         for customer in customers {
             tell(args, &log, &ledger, customer).await?;
@@ -57,7 +59,8 @@ async fn tell(
     ledger: &SqliteLedger,
     customer: CustomerId,
 ) -> anyhow::Result<()> {
-    let mut lines = Vec::new();
+    let mut traces = Vec::new();
+    let mut decisions = Vec::new();
     let mut names = vec![customer];
     let mut next = 0;
     while let Some(name) = names.get(next).copied() {
@@ -71,18 +74,16 @@ async fn tell(
                     continue;
                 }
             }
-            let place = lines.len() + if closes(trace.kind) { 2 * PLACES } else { 0 };
-            lines.push(Line::of_trace(&trace, place));
+            traces.push(trace);
         }
         for message in ledger.messages_of(name).await? {
             let cancelled = message.reason.filter(|_| message.status == MessageStatus::Cancelled);
-            let place = lines.len() + PLACES;
-            lines.push(Line::of_decision(&message.decision, cancelled, place));
+            decisions.push((message.decision, cancelled));
         }
     }
     let mut out = std::io::stdout().lock();
+    let mut lines = story(&traces, &decisions);
     lines.retain(|line| args.journey.is_none() || line.journey == args.journey);
-    lines.sort();
     if args.json {
         for line in &lines {
             let line = serde_json::json!({
@@ -109,22 +110,6 @@ async fn tell(
         writeln!(out, "  {}", line.shown())?;
     }
     Ok(())
-}
-
-/// Messages and trace are kept apart; in one instant a trace comes first, then what was decided,
-/// then how the run went on from it.
-const PLACES: usize = usize::MAX / 4;
-
-const fn closes(kind: TraceKind) -> bool {
-    matches!(
-        kind,
-        TraceKind::Stopped
-            | TraceKind::Ended
-            | TraceKind::Cancelled
-            | TraceKind::GoalReached
-            | TraceKind::Outcome
-            | TraceKind::Erased
-    )
 }
 
 /// What is known of the customer, in a few lines. Addresses are masked.

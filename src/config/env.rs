@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Code, Diagnostic, Report, SourceFile, did_you_mean};
 use crate::yaml::{self, Key, Kind, Node};
 
+use super::Origin;
 use super::keys::{ConfigKey, keys};
 
 /// What every variable's name begins with.
@@ -65,6 +66,20 @@ pub(super) fn overlay(
 }
 
 impl Overlaid {
+    /// Where what stands at a place comes from.
+    pub(super) fn origin(&self, span: &Range<usize>) -> Origin {
+        match self.variables.iter().find(|(range, _)| range.contains(&span.start)) {
+            Some((_, line)) => {
+                let name = line.text.split('=').next().unwrap_or_default();
+                Origin::Variable(name.to_owned())
+            }
+            None => {
+                let before = self.file.text.get(..span.start).unwrap_or_default();
+                Origin::File(self.file.path.clone(), 1 + before.matches('\n').count())
+            }
+        }
+    }
+
     /// Gives messages about the tree the file, or the variable, that they speak of.
     pub(super) fn restore(&self, found: &Report, report: &mut Report) {
         for mut diagnostic in found.diagnostics().iter().cloned() {

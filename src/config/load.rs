@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Report, SourceFile};
 use crate::yaml::BYTES_MAX;
 
-use super::{Config, env};
+use super::{Config, Origins, env};
 
 /// The file that is read where none is named; it need not exist.
 pub const FILE_DEFAULT: &str = "waypost.yaml";
@@ -38,6 +38,17 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError`] if the file can't be read as text; what is wrong in it is in the report.
 pub fn load(named: Option<&Path>) -> Result<(Option<Config>, Report), LoadError> {
+    let (config, _, report) = load_with_origins(named)?;
+    Ok((config, report))
+}
+
+/// As [`load`], and says where each key comes from that somebody set.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_origins(
+    named: Option<&Path>,
+) -> Result<(Option<Config>, Origins, Report), LoadError> {
     let path = named.unwrap_or_else(|| Path::new(FILE_DEFAULT));
     let failed = |source| LoadError::File { path: path.to_owned(), source };
     let file = match std::fs::metadata(path) {
@@ -52,7 +63,7 @@ pub fn load(named: Option<&Path>) -> Result<(Option<Config>, Report), LoadError>
         Err(source) => return Err(failed(source)),
     };
     let base = path.parent().unwrap_or_else(|| Path::new(""));
-    Ok(Config::read(file.as_ref(), base, &environment()))
+    Ok(Config::read_with_origins(file.as_ref(), base, &environment()))
 }
 
 /// The variables that set keys. Others, and names or values that are no text, are left out.

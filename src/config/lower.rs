@@ -11,12 +11,13 @@ use crate::model::{Delay, MINUTE_MS, SECOND_MS, Text};
 use crate::yaml::{self, Kind, Node, OneOrMany, Read, Reader, Spanned};
 
 use super::env;
+use super::settings::origins;
 use super::syntax::{
     CheckpointSyntax, ConfigFile, ConsentSyntax, HttpSyntax, InputSyntax, LimitSyntax, ShopSyntax,
     StoreSyntax, TicksSyntax,
 };
 use super::words::{FilePath, FormatWord};
-use super::{Checkpoint, Config, Http, Input, InputFormat, Store, Ticks};
+use super::{Checkpoint, Config, Http, Input, InputFormat, Origins, Store, Ticks};
 
 /// The most partitions of a log.
 pub const PARTITIONS_MAX: u32 = 256;
@@ -46,9 +47,22 @@ impl Config {
         base: &Path,
         environment: &BTreeMap<String, String>,
     ) -> (Option<Self>, Report) {
+        let (config, _, report) = Self::read_with_origins(file, base, environment);
+        (config, report)
+    }
+
+    /// As [`Self::read`], and says where each key comes from that somebody set.
+    #[must_use]
+    pub fn read_with_origins(
+        file: Option<&SourceFile>,
+        base: &Path,
+        environment: &BTreeMap<String, String>,
+    ) -> (Option<Self>, Origins, Report) {
         let mut report = Report::default();
         let file = Arc::new(file.cloned().unwrap_or_else(|| SourceFile::new("waypost.yaml", "")));
-        let Some(root) = tree(&file, &mut report) else { return (None, report) };
+        let Some(root) = tree(&file, &mut report) else {
+            return (None, Origins::new(), report);
+        };
         let overlaid = env::overlay(&file, root, environment, &mut report);
         let mut found = Report::default();
         let mut reader = Reader { file: &overlaid.file, report: &mut found };
@@ -56,7 +70,7 @@ impl Config {
             .map(|syntax| Lower { file: &overlaid.file, base, report: &mut found }.config(syntax));
         overlaid.restore(&found, &mut report);
         report.sort();
-        (config.filter(|_| !report.has_errors()), report)
+        (config.filter(|_| !report.has_errors()), origins(&overlaid), report)
     }
 }
 

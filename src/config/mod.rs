@@ -9,6 +9,7 @@ mod keys;
 mod load;
 mod lower;
 mod secret;
+mod settings;
 mod syntax;
 mod words;
 
@@ -20,9 +21,10 @@ use crate::journey::{Cap, ConsentRule, Rules, Shop, SourceRule};
 use crate::model::{Delay, EventName, Text};
 
 pub use keys::{ConfigKey, keys};
-pub use load::{FILE_DEFAULT, LoadError, load};
+pub use load::{FILE_DEFAULT, LoadError, load, load_with_origins};
 pub use lower::{IDENTITY_KEY_CHARS_MIN, PARTITIONS_MAX};
 pub use secret::Secret;
+pub use settings::{Origin, Origins, Setting};
 pub use syntax::schema;
 
 /// Everything that is configured, checked and with its defaults.

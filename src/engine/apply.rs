@@ -1,12 +1,12 @@
 //! Applies one event to a customer: fold, goals, stops, waits, starts, in this order.
 
 use crate::journey::{EventRule, Matching, Step};
-use crate::model::{Event, EventName, Item, Text, Timestamp, derive};
+use crate::model::{Event, EventName, Item, Text, Timestamp};
 
 use super::cart::{self, CartFold};
 use super::context::Context;
 use super::run::{Run, Standing, Waiting};
-use super::state::{CustomerState, SEEN_MAX, SEEN_MS};
+use super::state::CustomerState;
 use super::{
     Arrival, Effect, Engine, Reason, TraceKind, orders, profile, trace_customer, trace_run,
 };
@@ -65,7 +65,7 @@ impl Engine {
             self.erase(state, now, effects);
             return;
         }
-        if !remember(state, event, now) {
+        if !state.seen.remember(&event.id, now) {
             if !event.history {
                 let detail = Text::from(event.name.as_str());
                 trace_customer(effects, now, TraceKind::Duplicate, Some(detail));
@@ -308,22 +308,4 @@ fn shares_items(state: &CustomerState, run: &Run, items: &[Item]) -> bool {
     let of_cart =
         run.cart.as_ref().and_then(|key| state.cart(key)).into_iter().flat_map(|c| &c.lines);
     of_cart.chain(&run.start.items).any(|own| items.iter().any(|item| item.sku == own.sku))
-}
-
-/// Remembers the event's id; `false` if it was remembered already.
-fn remember(state: &mut CustomerState, event: &Event, now: Timestamp) -> bool {
-    let expired = state
-        .seen
-        .iter()
-        .take_while(|(_, at)| now.since_ms(*at) > SEEN_MS)
-        .count()
-        .max((state.seen.len() + 1).saturating_sub(SEEN_MAX));
-    state.seen.drain(..expired);
-    let hash = derive("event", &[event.id.as_bytes()]);
-    let hash = u64::try_from(hash >> 64).unwrap_or(0);
-    if state.seen.iter().any(|(seen, _)| *seen == hash) {
-        return false;
-    }
-    state.seen.push((hash, now));
-    true
 }

@@ -3,9 +3,9 @@
 //! Adobe's adds, removals and opens carry what changed; views, checkouts and purchases carry the
 //! whole cart; a cart may shrink unseen; a purchase names no cart.
 
-use crate::model::{Event, EventName, Item, ItemsAre, Text, Tie, Timestamp, derive};
+use crate::model::{Event, EventName, Item, ItemsAre, Text, Tie, Timestamp};
 
-use super::state::{CART_LINES_MAX, CARTS_MAX, Cart, CustomerState};
+use super::state::{CART_LINES_MAX, CARTS_MAX, Cart, CustomerState, fnv};
 
 /// An open and an add of the same items within this time are one, in milliseconds.
 const PAIR_MS: i64 = 10_000;
@@ -242,11 +242,10 @@ fn refresh(known: &Item, told: &Item) -> Item {
     }
 }
 
+/// Tells lists of items apart, whatever their order.
 fn fingerprint(items: &[Item]) -> u64 {
-    let mut parts: Vec<(&[u8], [u8; 8])> =
-        items.iter().map(|item| (item.sku.as_bytes(), item.quantity.to_le_bytes())).collect();
-    parts.sort_unstable();
-    let flat: Vec<&[u8]> = parts.iter().flat_map(|(sku, count)| [*sku, &count[..]]).collect();
-    let hash = derive("items", &flat).to_be_bytes();
-    u64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]])
+    items.iter().fold(0, |sum: u64, item| {
+        let hash = fnv(item.sku.as_bytes()) ^ item.quantity.cast_unsigned().rotate_left(32);
+        sum.wrapping_add(hash)
+    })
 }

@@ -236,7 +236,9 @@ impl Env for Context<'_> {
             Var::OrdersLastAt => time(state.orders.last_at),
             Var::OrdersLastTotal => money(state.orders.last_total),
             Var::OrdersLastItems => Value::Items(Cow::Borrowed(&state.orders.last_items)),
-            Var::BrowseItems => Value::Items(Cow::Borrowed(&state.browse.items)),
+            Var::BrowseItems => {
+                Value::Items(Cow::Owned(state.browse.items.iter().rev().cloned().collect()))
+            }
             Var::BrowseCount => count(state.browse.items.len()),
             Var::BrowseLastAt => time(state.browse.last_at),
             Var::BrowseCategory => text(state.browse.category.as_ref()),

@@ -31,6 +31,7 @@ impl Engine {
                 || !run.redo.is_empty()
                 || run.goal_until.is_some_and(|until| until >= now)
         });
+        state.seen.expire(now);
         if state.sent.first().is_some_and(|mark| now.since_ms(mark.at) > SENT_MARK_MS) {
             state.sent.retain(|mark| now.since_ms(mark.at) <= SENT_MARK_MS);
         }

@@ -3,7 +3,7 @@
 use crate::journey::Matching;
 use crate::model::{Text, Timestamp};
 
-use super::state::{AGAIN_MAX, CARTS_MAX, CustomerState, RUNS_MAX, SEEN_MAX, SENT_MAX, VIEWED_MAX};
+use super::state::{AGAIN_MAX, CARTS_MAX, CustomerState, RUNS_MAX, SENT_MAX, VIEWED_MAX};
 use super::{
     Arrival, Effect, Engine, Reason, Run, TraceKind, cart, orders, trace_customer, trace_run,
 };
@@ -303,14 +303,7 @@ fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
     state.sent.sort_by_key(|mark| (mark.at, mark.message));
     let excess = state.sent.len().saturating_sub(SENT_MAX);
     state.sent.drain(..excess);
-    for mark in arriving.seen.drain(..) {
-        if !state.seen.iter().any(|own| own.0 == mark.0) {
-            state.seen.push(mark);
-        }
-    }
-    state.seen.sort_by_key(|&(hash, at)| (at, hash));
-    let excess = state.seen.len().saturating_sub(SEEN_MAX);
-    state.seen.drain(..excess);
+    state.seen.unite(std::mem::take(&mut arriving.seen));
     for merge in arriving.merges.drain(..) {
         if !state.merges.contains(&merge) {
             state.merges.push(merge);
@@ -322,11 +315,11 @@ fn unite_browse(state: &mut CustomerState, arriving: &mut CustomerState, newer_a
     let theirs = std::mem::take(&mut arriving.browse);
     let own = std::mem::take(&mut state.browse);
     let (mut newer, older) = if newer_arrives { (theirs, own) } else { (own, theirs) };
-    for item in older.items {
-        if newer.items.len() < VIEWED_MAX && !newer.items.iter().any(|seen| seen.sku == item.sku) {
-            newer.items.push(item);
-        }
-    }
+    let mut items = older.items;
+    items.retain(|item| !newer.items.iter().any(|seen| seen.sku == item.sku));
+    items.append(&mut newer.items);
+    let excess = items.len().saturating_sub(VIEWED_MAX);
+    newer.items = items.split_off(excess);
     newer.last_at = newer.last_at.max(older.last_at);
     newer.category = newer.category.or(older.category);
     newer.query = newer.query.or(older.query);

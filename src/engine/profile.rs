@@ -66,14 +66,15 @@ pub(super) fn is_shopper_activity(event: &Event) -> bool {
 
 fn identities(state: &mut CustomerState, event: &Event) {
     for identity in &event.identities {
-        match identity.namespace {
-            Namespace::CustomerId => state.source_id = Some(identity.value.clone()),
-            Namespace::Email => state.email = Some(identity.value.clone()),
-            Namespace::Phone => state.phone = Some(identity.value.clone()),
-            Namespace::Device if state.source_id.is_none() => {
-                state.source_id = Some(identity.value.clone());
-            }
-            Namespace::Other(_) | Namespace::Device => {}
+        let kept = match identity.namespace {
+            Namespace::CustomerId => Some(&mut state.source_id),
+            Namespace::Email => Some(&mut state.email),
+            Namespace::Phone => Some(&mut state.phone),
+            Namespace::Device if state.source_id.is_none() => Some(&mut state.source_id),
+            Namespace::Other(_) | Namespace::Device => None,
+        };
+        if let Some(kept) = kept.filter(|kept| kept.as_ref() != Some(&identity.value)) {
+            *kept = Some(identity.value.clone());
         }
         state.known |= identity.is_person();
     }
@@ -161,13 +162,13 @@ fn browse(state: &mut CustomerState, event: &Event) {
     browse.last_at = browse.last_at.max(Some(event.time));
     if event.name == EventName::ProductViewed {
         for item in event.items.iter().take(VIEWED_MAX) {
-            let known = browse.items.iter().position(|seen| seen.sku == item.sku);
+            let known = browse.items.iter().rposition(|seen| seen.sku == item.sku);
             if let Some(place) = known {
                 browse.items.remove(place);
             } else if browse.items.len() >= VIEWED_MAX {
-                browse.items.pop();
+                browse.items.remove(0);
             }
-            browse.items.insert(0, item.clone());
+            browse.items.push(item.clone());
             if item.category.is_some() {
                 browse.category.clone_from(&item.category);
             }

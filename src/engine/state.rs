@@ -86,8 +86,8 @@ pub struct CustomerState {
     pub holdouts: Vec<Text>,
     /// Decided marketing messages, for caps.
     pub sent: Vec<SentMark>,
-    /// Hashes of recently seen event ids, oldest first.
-    pub seen: Vec<(u64, Timestamp)>,
+    /// Recently seen event ids.
+    pub seen: Seen,
     /// Merges whose handover arrived.
     pub merges: Vec<u64>,
     /// The last reason for which a journey did not start, so that each is traced once.
@@ -148,7 +148,7 @@ pub struct Cart {
 /// What was recently looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Browse {
-    /// Products, the latest first.
+    /// Products, the latest last.
     pub items: Vec<Item>,
     /// When a product, category or search was last viewed.
     pub last_at: Option<Timestamp>,
@@ -205,6 +205,73 @@ pub struct AgainMark {
     pub ended: Timestamp,
 }
 
+/// Recently seen event ids, oldest first: hashes and times apart, so that looking for a hash runs
+/// over nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    hashes: Vec<u64>,
+    times: Vec<Timestamp>,
+}
+
+impl Seen {
+    /// Remembers an event's id; `false` if it was seen within [`SEEN_MS`] before `now`.
+    pub(super) fn remember(&mut self, id: &str, now: Timestamp) -> bool {
+        let hash = fnv(id.as_bytes());
+        if let Some(place) = self.hashes.iter().rposition(|seen| *seen == hash) {
+            if now.since_ms(self.times[place]) <= SEEN_MS {
+                return false;
+            }
+            self.hashes.remove(place);
+            self.times.remove(place);
+        }
+        if self.hashes.len() >= SEEN_MAX {
+            let old = self.times.iter().take_while(|at| now.since_ms(**at) > SEEN_MS).count();
+            // A quarter at once, so that a busy customer does not move the rest with each event.
+            let gone = old.max(SEEN_MAX / 4);
+            self.hashes.drain(..gone);
+            self.times.drain(..gone);
+        }
+        self.hashes.push(hash);
+        self.times.push(now);
+        true
+    }
+
+    /// Forgets ids that were seen too long before `now` to matter.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        let old = self.times.iter().take_while(|at| now.since_ms(**at) > SEEN_MS).count();
+        // Worth moving the rest only once half of them are old.
+        if old * 2 > self.times.len() {
+            self.hashes.drain(..old);
+            self.times.drain(..old);
+        }
+    }
+
+    /// Unites what two customers have seen.
+    pub(super) fn unite(&mut self, other: Self) {
+        let mut both: Vec<(Timestamp, u64)> = self
+            .times
+            .drain(..)
+            .zip(self.hashes.drain(..))
+            .chain(other.times.into_iter().zip(other.hashes))
+            .collect();
+        both.sort_unstable();
+        let mut known = std::collections::BTreeSet::new();
+        // The newest sight of each stays.
+        both.reverse();
+        both.retain(|(_, hash)| known.insert(*hash));
+        both.truncate(SEEN_MAX);
+        both.reverse();
+        (self.times, self.hashes) = both.into_iter().unzip();
+    }
+}
+
+/// FNV-1a: quick on short ids. Two ids of one customer's day collide once in 10^13.
+pub(super) fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// A decided marketing message, for caps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentMark {
@@ -248,7 +315,7 @@ impl CustomerState {
             absent_done: Vec::new(),
             holdouts: Vec::new(),
             sent: Vec::new(),
-            seen: Vec::new(),
+            seen: Seen::default(),
             merges: Vec::new(),
             refusals: Vec::new(),
         }

@@ -1,12 +1,13 @@
 //! Runs a customer's records and timers in order.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::engine::{Arrival, CustomerState, Effect};
 use crate::log::{CustomerEvent, Handover, Record};
-use crate::model::{CustomerId, Timestamp, derive};
+use crate::model::{CustomerId, MessageId, Timestamp, derive};
 use crate::store::{Error, OutboxRow, Store};
 
+use super::by_customer::ByCustomer;
 use super::resident::Resident;
 use super::{Arrived, Lane, Merges};
 
@@ -15,6 +16,7 @@ struct Group {
     members: Vec<Member>,
     queue: VecDeque<Arrived>,
     effects: Vec<(CustomerId, Effect)>,
+    overdue: Vec<(MessageId, Timestamp)>,
     outbox: Vec<OutboxRow>,
     applied: u64,
 }
@@ -29,12 +31,12 @@ impl<S: Store> Lane<S> {
     pub(super) async fn run_customers(
         &mut self,
         ids: Vec<CustomerId>,
-        mut fresh: HashMap<CustomerId, Vec<Arrived>>,
+        mut fresh: ByCustomer<Vec<Arrived>>,
         watermark: Timestamp,
     ) -> Result<(), Error> {
         let groups = match self.merges {
-            Merges::Inline => self.groups(&ids, &fresh),
-            Merges::Outbox | Merges::InLog => BTreeMap::new(),
+            Merges::Inline if self.ties => self.groups(&ids, &fresh),
+            Merges::Inline | Merges::Outbox | Merges::InLog => BTreeMap::new(),
         };
         let mut done: BTreeSet<CustomerId> = BTreeSet::new();
         for id in ids {
@@ -47,9 +49,6 @@ impl<S: Store> Lane<S> {
                 Some([]) | None => self.run_group(id, &[], &mut fresh, watermark)?,
             }
         }
-        if !S::KEEPS_STATES {
-            self.residents.forget_changes();
-        }
         Ok(())
     }
 
@@ -57,7 +56,7 @@ impl<S: Store> Lane<S> {
     fn groups(
         &self,
         ids: &[CustomerId],
-        fresh: &HashMap<CustomerId, Vec<Arrived>>,
+        fresh: &ByCustomer<Vec<Arrived>>,
     ) -> BTreeMap<CustomerId, Vec<CustomerId>> {
         let mut groups: BTreeMap<CustomerId, Vec<CustomerId>> = BTreeMap::new();
         let mut tie = |a: CustomerId, b: CustomerId| {
@@ -89,7 +88,7 @@ impl<S: Store> Lane<S> {
         &mut self,
         first: CustomerId,
         others: &[CustomerId],
-        fresh: &mut HashMap<CustomerId, Vec<Arrived>>,
+        fresh: &mut ByCustomer<Vec<Arrived>>,
         watermark: Timestamp,
     ) -> Result<(), Error> {
         let mut arrivals = fresh.remove(&first).unwrap_or_default();
@@ -109,6 +108,7 @@ impl<S: Store> Lane<S> {
             members,
             queue: queue.into(),
             effects: Vec::new(),
+            overdue: Vec::new(),
             outbox: Vec::new(),
             applied: 0,
         };
@@ -174,7 +174,9 @@ impl<S: Store> Lane<S> {
         self.timeline.at(now).fire(&mut member.resident.state, now, &mut effects);
         member.touched = true;
         let id = member.resident.state.id;
-        group.effects.extend(effects.into_iter().map(|effect| (id, effect)));
+        for effect in effects {
+            group.note(id, effect, now);
+        }
     }
 
     fn apply(&self, group: &mut Group, arrived: Arrived, arrival: Arrival) -> Result<(), Error> {
@@ -224,7 +226,9 @@ impl<S: Store> Lane<S> {
                     let mut followed = Vec::new();
                     let into: &mut CustomerState = &mut member.resident.state;
                     engine.handover(into, *state, time, merge, arrival, &mut followed);
-                    group.effects.extend(followed.into_iter().map(|effect| (winner, effect)));
+                    for effect in followed {
+                        group.note(winner, effect, now);
+                    }
                 }
                 (Effect::HandOver { winner, time, merge, state }, Merges::Outbox) => {
                     let bytes = state.encode().map_err(|e| Error::Unusable(e.to_string()))?;
@@ -248,7 +252,7 @@ impl<S: Store> Lane<S> {
                     group.outbox.extend(self.forwarded(arrived, winner));
                 }
                 (Effect::HandOver { .. } | Effect::Forward { .. }, Merges::InLog) => {}
-                (effect, _) => group.effects.push((customer, effect)),
+                (effect, _) => group.note(customer, effect, now),
             }
         }
         Ok(())
@@ -279,6 +283,7 @@ impl<S: Store> Lane<S> {
     fn put_back(&mut self, group: Group, watermark: Timestamp) {
         self.output.applied += group.applied;
         self.output.effects.extend(group.effects);
+        self.output.overdue.extend(group.overdue);
         self.output.outbox.extend(group.outbox);
         if !group.queue.is_empty() {
             for arrived in group.queue {
@@ -289,12 +294,23 @@ impl<S: Store> Lane<S> {
         }
         for member in group.members {
             let next_due = self.timeline.last().next_due(&member.resident.state);
-            self.residents.put_back(member.resident, next_due, member.touched, watermark);
+            let touched = member.touched && S::KEEPS_STATES;
+            self.residents.put_back(member.resident, next_due, touched, watermark);
         }
     }
 }
 
 impl Group {
+    /// Takes an effect that was decided at `now`.
+    fn note(&mut self, customer: CustomerId, effect: Effect, now: Timestamp) {
+        if let Effect::Decide(decision) = &effect
+            && decision.at < now
+        {
+            self.overdue.push((decision.message, now));
+        }
+        self.effects.push((customer, effect));
+    }
+
     /// Puts a record into its place in the queue; records mostly come in order.
     fn enqueue(&mut self, arrived: Arrived) {
         let key = |arrived: &Arrived| (arrived.time, arrived.tie, arrived.offset);

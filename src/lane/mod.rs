@@ -9,21 +9,21 @@
 //! The same lane serves the worker (over SQLite), replay and verify (over [`NoStore`]): how many
 //! records are pushed between two flushes changes no decision.
 
+mod by_customer;
 mod customer;
 mod resident;
 mod sweep;
 mod timeline;
 
-use std::collections::HashMap;
-
 use crate::engine::{self, CustomerState, Effect};
 use crate::log::{Control, Record};
-use crate::model::{CustomerId, Tie, Timestamp};
+use crate::model::{CustomerId, MessageId, Tie, Timestamp};
 use crate::store::{Error, Lease, OutboxRow, Position, StateRow, Store};
 
 pub use resident::NoStore;
 pub use timeline::{Release, Timeline};
 
+use by_customer::ByCustomer;
 use resident::Residents;
 
 /// What happens when a state is handed over or a record must go to another customer.
@@ -46,12 +46,14 @@ pub struct Lane<S> {
     merges: Merges,
     position: Position,
     /// Pushed since the last flush, by customer, in log order.
-    fresh: HashMap<CustomerId, Vec<Arrived>>,
+    fresh: ByCustomer<Vec<Arrived>>,
     /// After the watermark, by customer, in the order of time and tie.
-    pending: HashMap<CustomerId, Vec<Arrived>>,
+    pending: ByCustomer<Vec<Arrived>>,
     /// Activations that the watermark has not reached, with their offsets.
     controls: Vec<(u64, Control, Release)>,
     residents: Residents,
+    /// A merge was ever pushed, so that customers may be tied together.
+    ties: bool,
     output: Output,
 }
 
@@ -60,6 +62,8 @@ pub struct Lane<S> {
 pub struct Output {
     /// Effects in the order of decision, customer by customer.
     pub effects: Vec<(CustomerId, Effect)>,
+    /// Messages that were due before they were decided, because something came late; with when.
+    pub overdue: Vec<(MessageId, Timestamp)>,
     /// Records that leave for the log.
     pub outbox: Vec<OutboxRow>,
     /// Records that came late.
@@ -99,10 +103,11 @@ impl<S: Store> Lane<S> {
             timeline,
             merges,
             position,
-            fresh: HashMap::new(),
-            pending: HashMap::new(),
+            fresh: ByCustomer::default(),
+            pending: ByCustomer::default(),
             controls: Vec::new(),
             residents: Residents::default(),
+            ties: false,
             output: Output::default(),
         })
     }
@@ -158,6 +163,7 @@ impl<S: Store> Lane<S> {
                 }
                 self.position.end = self.position.end.max(offset + 1);
                 self.output.late += u64::from(passed.is_some());
+                self.ties |= matches!(record, Record::Merge(_));
                 let arrived = Arrived { offset, time, tie, late: passed, record };
                 self.fresh.entry(customer).or_default().push(arrived);
             }

@@ -1,11 +1,13 @@
 //! The partition's working set: states in memory, what changed, and what is due.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 use crate::engine::CustomerState;
 use crate::model::{CustomerId, Timestamp};
 use crate::store::{Checkpoint, Error, Lease, OutboxRow, Position, Store};
+
+use super::by_customer::ByCustomer;
 
 /// What a state in memory is taken to weigh before it was first encoded, in bytes.
 const BYTES_GUESS: usize = 512;
@@ -38,7 +40,7 @@ impl Resident {
 /// The states in memory.
 #[derive(Debug, Default)]
 pub(super) struct Residents {
-    states: HashMap<CustomerId, Resident>,
+    states: ByCustomer<Resident>,
     /// Due times of states in memory: lower bounds, some of them outdated.
     due: BinaryHeap<Reverse<(Timestamp, CustomerId)>>,
     changed: Vec<CustomerId>,
@@ -151,22 +153,6 @@ impl Residents {
             resident.changed = false;
             (id, resident)
         })
-    }
-
-    /// Forgets that states changed, where nothing keeps them but memory.
-    pub(super) fn forget_changes(&mut self) {
-        for id in std::mem::take(&mut self.changed) {
-            let blank = match self.states.get_mut(&id) {
-                Some(resident) => {
-                    resident.changed = false;
-                    resident.state.is_blank()
-                }
-                None => false,
-            };
-            if blank {
-                self.states.remove(&id);
-            }
-        }
     }
 
     /// Lets go of unchanged states, the longest unused first, until at most `bytes` are left.

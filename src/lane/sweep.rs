@@ -142,7 +142,7 @@ impl<S: Store> Lane<S> {
             let engine = self.timeline.at(at);
             engine.start_scheduled(&mut resident.state, active, at, &mut effects);
             let next_due = engine.next_due(&resident.state);
-            self.residents.put_back(resident, next_due, true, at);
+            self.residents.put_back(resident, next_due, S::KEEPS_STATES, at);
             self.output.effects.extend(effects.into_iter().map(|effect| (id, effect)));
         }
         Ok(())

@@ -5,10 +5,11 @@
 //! grace. A file's mark is the running maximum of its rows' arrival, its next row included: a
 //! sparse file does not hold a dense one back.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::decode::{BeginError, Decode, Decoder, Entry, Raw, ReadError, Reader};
+use crate::decode::{BeginError, Decode, Decoder, Entry, Places, Raw, ReadError, Reader};
 use crate::model::{DAY_MS, Event, Tie, Timestamp};
 
 /// A row so far ahead of its surroundings is a dead letter, in milliseconds.
@@ -40,7 +41,7 @@ pub struct DeadLetter {
 #[derive(Debug)]
 pub(super) enum Fed {
     /// An event, and how far time is known before it.
-    Event(Box<Event>, Option<Timestamp>),
+    Event(Event, Option<Timestamp>),
     /// A row that could not become an event.
     Dead(DeadLetter),
 }
@@ -59,14 +60,22 @@ struct File {
     delay_ms: i64,
     history: bool,
     /// Rows read ahead, the first of them next.
-    ahead: Vec<Row>,
+    ahead: VecDeque<Row>,
+    /// Where records are decoded to.
+    decoded: Vec<Event>,
     greatest: Option<Timestamp>,
     ended: bool,
+    places: Places,
     position: String,
 }
 
 enum Row {
-    Events { line: u64, events: Vec<Event> },
+    /// Nearly every row is one event; the others of a row follow it.
+    Event {
+        line: u64,
+        event: Event,
+        others: Vec<Event>,
+    },
     Dead(DeadLetter),
 }
 
@@ -114,24 +123,26 @@ impl File {
         let decode = input.decoder.begin(&mut reader)?;
         let name = if stdin { "stdin".to_owned() } else { input.path.display().to_string() };
         Ok(Self {
-            name,
             reader,
             decode,
             number,
             delay_ms: input.arrival_delay_ms,
             history: input.history,
-            ahead: Vec::new(),
+            ahead: VecDeque::new(),
+            decoded: Vec::new(),
             greatest: None,
             ended: false,
-            position: String::new(),
+            places: Places::default(),
+            position: format!("{name}:"),
+            name,
         })
     }
 
     /// When the next row arrives: never before an earlier row of its file.
     fn next_arrival(&self) -> Option<Timestamp> {
-        let time = match self.ahead.first()? {
+        let time = match self.ahead.front()? {
             Row::Dead(_) => return Some(self.greatest.unwrap_or(Timestamp::MIN)),
-            Row::Events { events, .. } => events.first()?.time,
+            Row::Event { event, .. } => event.time,
         };
         Some(self.greatest.map_or(time, |greatest| greatest.max(time)).plus_ms(self.delay_ms))
     }
@@ -147,7 +158,7 @@ impl File {
     fn look_ahead(&mut self) -> Result<(), ReadError> {
         while !self.ended && self.ahead.len() < 2 {
             match self.read_row()? {
-                Some(row) => self.ahead.push(row),
+                Some(row) => self.ahead.push_back(row),
                 None => self.ended = true,
             }
         }
@@ -158,11 +169,11 @@ impl File {
     /// Makes the next row a dead letter if its time is far ahead of both its neighbours.
     fn judge(&mut self) {
         let time_of = |row: &Row| match row {
-            Row::Events { events, .. } => events.first().map(|event| event.time),
+            Row::Event { event, .. } => Some(event.time),
             Row::Dead(_) => None,
         };
-        let Some(Row::Events { line, events }) = self.ahead.first() else { return };
-        let Some(time) = events.first().map(|event| event.time) else { return };
+        let Some(Row::Event { line, event, .. }) = self.ahead.front() else { return };
+        let time = event.time;
         let far = |other: Timestamp| time.since_ms(other) > AHEAD_MS;
         let ahead_of_past = self.greatest.is_none_or(far);
         let ahead_of_next = self.ahead.get(1).and_then(time_of).is_some_and(far);
@@ -188,23 +199,24 @@ impl File {
                 }
                 Some(Entry::Record { line, bytes }) => (line, bytes),
             };
-            self.position.clear();
+            self.position.truncate(self.name.len() + 1);
             // Writing to a string can't fail.
-            let _ = write!(self.position, "{}:{line}", self.name);
+            let _ = write!(self.position, "{}", self.places.next(line));
             let raw = Raw {
                 bytes,
                 append_time: self.history.then_some(Timestamp::MIN),
                 tie: Tie { source: self.number, partition: 0, offset: line },
                 position: &self.position,
             };
-            let mut events = Vec::with_capacity(1);
-            match self.decode.decode(&raw, &mut events) {
-                Ok(()) if events.is_empty() => {}
+            match self.decode.decode(&raw, &mut self.decoded) {
                 Ok(()) => {
-                    for event in &mut events {
+                    for event in &mut self.decoded {
                         event.history = self.history;
                     }
-                    return Ok(Some(Row::Events { line, events }));
+                    let mut events = self.decoded.drain(..);
+                    if let Some(event) = events.next() {
+                        return Ok(Some(Row::Event { line, event, others: events.collect() }));
+                    }
                 }
                 Err(rejected) => {
                     let position = self.position.clone();
@@ -216,15 +228,13 @@ impl File {
 
     /// Takes the next row.
     fn take(&mut self, known: Option<Timestamp>, out: &mut Vec<Fed>) {
-        if self.ahead.is_empty() {
-            return;
-        }
-        match self.ahead.remove(0) {
-            Row::Dead(dead) => out.push(Fed::Dead(dead)),
-            Row::Events { events, .. } => {
-                for event in events {
+        match self.ahead.pop_front() {
+            None => {}
+            Some(Row::Dead(dead)) => out.push(Fed::Dead(dead)),
+            Some(Row::Event { event, others, .. }) => {
+                for event in std::iter::once(event).chain(others) {
                     self.greatest = self.greatest.max(Some(event.time));
-                    out.push(Fed::Event(Box::new(event), known));
+                    out.push(Fed::Event(event, known));
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Decisions as lines: one JSON object each, in the order of their time.
+//! Decisions as lines: one JSON object each, in the order of their time; one that something late
+//! led to stands where it was decided.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,22 +26,27 @@ struct Line<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
-    data: &'a serde_json::value::RawValue,
 }
 
 /// Holds decisions until nothing can change them, and gives them in order.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     by_message: BTreeMap<MessageId, Decision>,
-    order: BTreeMap<(Timestamp, Text, Text, Text, u32), MessageId>,
+    order: BTreeMap<Place, MessageId>,
 }
 
+/// Where a decision's line stands: by when it was decided, when it is due, then by what it is.
+/// What was decided later can't get before it, however the rows were cut into flushes.
+type Place = (Timestamp, Timestamp, Text, Text, Text, u32);
+
 impl Held {
-    /// Takes in what an effect says of a message.
-    pub(super) fn take(&mut self, effect: Effect) {
+    /// Takes in what an effect says of a message; `overdue` says when messages were decided that
+    /// were due before.
+    pub(super) fn take(&mut self, effect: Effect, overdue: &BTreeMap<MessageId, Timestamp>) {
         match effect {
             Effect::Decide(decision) => {
                 let key = (
+                    overdue.get(&decision.message).copied().unwrap_or(decision.at),
                     decision.at,
                     decision.customer.clone(),
                     decision.journey.clone(),
@@ -68,11 +74,12 @@ impl Held {
         }
     }
 
-    /// Gives the decisions due at or before an instant, in order; all of them for `None`.
-    pub(super) fn give(&mut self, upto: Option<Timestamp>) -> Vec<Decision> {
+    /// Gives the decisions that were due and decided before an instant, in order; all of them for
+    /// `None`.
+    pub(super) fn give(&mut self, before: Option<Timestamp>) -> Vec<Decision> {
         let mut given = Vec::new();
         while let Some(first) = self.order.first_entry() {
-            if upto.is_some_and(|upto| first.key().0 > upto) {
+            if before.is_some_and(|before| first.key().0 >= before) {
                 break;
             }
             let message = first.remove();
@@ -87,7 +94,6 @@ impl Held {
 /// # Errors
 /// What the output says.
 pub fn write_line(decision: &Decision, out: &mut dyn Write) -> std::io::Result<()> {
-    let data = serde_json::from_str(&decision.data)?;
     let line = Line {
         at: decision.at.to_string(),
         customer: &decision.customer,
@@ -101,8 +107,12 @@ pub fn write_line(decision: &Decision, out: &mut dyn Write) -> std::io::Result<(
         decision: if decision.withheld.is_some() { "withheld" } else { "send" },
         reason: decision.withheld.map(Reason::as_str),
         expires: decision.expires.map(|at| at.to_string()),
-        data,
     };
-    serde_json::to_writer(&mut *out, &line)?;
-    out.write_all(b"\n")
+    let mut text = serde_json::to_string(&line)?;
+    // The data is JSON already: it goes in as it is, as the last field.
+    text.pop();
+    text.push_str(",\"data\":");
+    text.push_str(&decision.data);
+    text.push_str("}\n");
+    out.write_all(text.as_bytes())
 }

@@ -7,6 +7,7 @@ mod feed;
 mod lines;
 mod summary;
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -15,7 +16,7 @@ use crate::engine::{Decision, Delivery, Effect, Options as EngineOptions, Trace}
 use crate::identity::{Identify, Rejected};
 use crate::journey::Catalog;
 use crate::lane::{Lane, Merges, NoStore, Timeline};
-use crate::model::{CustomerId, MessageChannel, Timestamp};
+use crate::model::{CustomerId, MessageChannel, MessageId, Timestamp};
 
 pub use feed::{DeadLetter, Input};
 pub use lines::write_line;
@@ -27,8 +28,8 @@ use lines::Held;
 /// Rows in one batch from the reading thread, and batches under way.
 const BATCH_ROWS: usize = 4_096;
 const BATCHES: usize = 8;
-/// Rows applied between two flushes; it changes no decision.
-const FLUSH_ROWS: usize = 32_768;
+/// How many rows are applied between two flushes unless the options say otherwise.
+pub const FLUSH_ROWS: usize = 32_768;
 
 /// What to replay, and how.
 #[derive(Clone)]
@@ -43,6 +44,15 @@ pub struct Options {
     pub assume_reachable: bool,
     /// Key of the customer ids.
     pub key: [u8; 32],
+    /// Rows applied between two flushes, at least 1; it changes no decision.
+    pub flush_rows: usize,
+}
+
+impl Options {
+    /// Rows in one batch from the reading thread: no more than one flush applies.
+    fn batch_rows(&self) -> usize {
+        self.flush_rows.clamp(1, BATCH_ROWS)
+    }
 }
 
 /// Why a replay could not go on.
@@ -57,8 +67,8 @@ pub enum Error {
     /// The lane failed.
     #[error(transparent)]
     Lane(#[from] crate::store::Error),
-    /// The decisions can't be written.
-    #[error("can't write the decisions")]
+    /// The decisions or the dead letters can't be written.
+    #[error("can't write the decisions or the dead letters")]
     Write(#[from] std::io::Error),
 }
 
@@ -78,6 +88,15 @@ pub trait Watch {
         let _ = (customer, trace);
     }
 
+    /// A row could not become an event. The summary keeps only the first ones.
+    ///
+    /// # Errors
+    /// What the output says; the replay ends with it.
+    fn dead_letter(&mut self, dead: &DeadLetter) -> std::io::Result<()> {
+        let _ = dead;
+        Ok(())
+    }
+
     /// So many rows are read.
     fn progress(&mut self, rows: u64) {
         let _ = rows;
@@ -94,12 +113,13 @@ pub fn replay(
     watch: &mut dyn Watch,
 ) -> Result<Summary, Error> {
     let mut feed = Feed::open(&options.inputs, options.grace_ms)?;
+    let batch_rows = options.batch_rows();
     let (send, receive) = sync_channel::<Result<Vec<Fed>, ReadError>>(BATCHES);
     thread::scope(|scope| {
         scope.spawn(move || {
             loop {
-                let mut batch = Vec::with_capacity(BATCH_ROWS);
-                let read = feed.read(BATCH_ROWS, &mut batch);
+                let mut batch = Vec::with_capacity(batch_rows);
+                let read = feed.read(batch_rows, &mut batch);
                 let more = matches!(read, Ok(true));
                 // A receiver that is gone has failed and says so itself.
                 if send.send(read.map(|_| batch)).is_err() || !more {
@@ -140,9 +160,9 @@ fn run(
         let batch = batch?;
         rows += batch.len() as u64;
         for fed in batch {
-            world.take(fed)?;
+            world.take(fed, watch)?;
         }
-        if world.unflushed >= FLUSH_ROWS {
+        if world.unflushed >= options.flush_rows {
             world.flush(watch)?;
         }
         watch.progress(rows);
@@ -167,16 +187,14 @@ struct World {
 }
 
 impl World {
-    fn take(&mut self, fed: Fed) -> Result<(), Error> {
+    fn take(&mut self, fed: Fed, watch: &mut dyn Watch) -> Result<(), Error> {
         let (event, known) = match fed {
-            Fed::Dead(dead) => {
-                self.summary.dead_letter(dead);
-                return Ok(());
-            }
+            Fed::Dead(dead) => return self.dead_letter(dead, watch),
             Fed::Event(event, known) => (event, known),
         };
         self.unflushed += 1;
-        if let Some(known) = known {
+        // History has no time; before it nothing is known.
+        if let Some(known) = known.filter(|known| *known > Timestamp::MIN) {
             let known = self.until.map_or(known, |until| known.min(until));
             ready(self.lane.advance_to(known))?;
         }
@@ -184,20 +202,26 @@ impl World {
             self.greatest = self.greatest.max(Some(event.time));
         }
         let tie = event.tie;
-        match self.identify.identify(*event, &mut self.records) {
+        match self.identify.identify(event, &mut self.records) {
             Ok(_) => {}
             Err(Rejected::Erased) => self.summary.dropped += 1,
             Err(rejected) => {
                 let reason = rejected.to_string();
                 let name = self.names.get(usize::from(tie.source)).map_or("?", String::as_str);
                 let position = format!("{name}:{}", tie.offset);
-                self.summary.dead_letter(DeadLetter { position, reason });
+                self.dead_letter(DeadLetter { position, reason }, watch)?;
             }
         }
         for record in self.records.drain(..) {
             ready(self.lane.push(self.offset, record))?;
             self.offset += 1;
         }
+        Ok(())
+    }
+
+    fn dead_letter(&mut self, dead: DeadLetter, watch: &mut dyn Watch) -> Result<(), Error> {
+        watch.dead_letter(&dead)?;
+        self.summary.dead_letter(dead);
         Ok(())
     }
 
@@ -208,22 +232,24 @@ impl World {
         let output = self.lane.take_output();
         self.summary.events += output.applied;
         self.summary.late += output.late;
+        let overdue: BTreeMap<MessageId, Timestamp> = output.overdue.into_iter().collect();
         for (customer, effect) in output.effects {
             self.summary.effect(&effect);
             match effect {
                 Effect::Trace(trace) => watch.trace(customer, &trace),
-                effect => self.held.take(effect),
+                effect => self.held.take(effect, &overdue),
             }
         }
-        let upto = self.lane.position().watermark.map(|w| w.plus_ms(-self.settle_ms));
-        if let Some(upto) = upto {
-            self.give(Some(upto), watch)?;
+        // At the watermark itself something late may still be decided.
+        let before = self.lane.position().watermark.map(|w| w.plus_ms(-self.settle_ms));
+        if before.is_some() {
+            self.give(before, watch)?;
         }
         Ok(())
     }
 
-    fn give(&mut self, upto: Option<Timestamp>, watch: &mut dyn Watch) -> Result<(), Error> {
-        for decision in self.held.give(upto) {
+    fn give(&mut self, before: Option<Timestamp>, watch: &mut dyn Watch) -> Result<(), Error> {
+        for decision in self.held.give(before) {
             self.summary.decision(&decision);
             watch.decision(&decision)?;
         }

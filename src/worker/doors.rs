@@ -89,7 +89,8 @@ impl Batch {
                     bytes,
                     append_time: Some(at),
                     tie: Tie { source, partition: 0, offset: 0 },
-                    position: &format!("{position}:{line}"),
+                    // Its number, for a whole request may stand on one line.
+                    position: &format!("{position}:{}", self.records),
                 };
                 let mut events = Vec::with_capacity(1);
                 match decode.decode(&raw, &mut events) {
@@ -214,5 +215,27 @@ fn read_stdin(
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{CloudEvents, Form};
+
+    #[test]
+    fn records_on_one_line_have_ids_of_their_own() {
+        let record = r#"{"specversion":"1.0","type":"cart.item_added","source":"shop",
+            "data":{"customer":{"id":"7"},"items":[{"sku":"A"}]}}"#
+            .replace('\n', " ");
+        let body = std::io::Cursor::new(format!("[{record},{record},{record}]"));
+        let mut reader = Reader::new("the request", body, Form::Auto).expect("a body");
+        let mut batch = Batch::default();
+        while let Some(entry) = reader.next_entry().expect("memory can be read") {
+            batch.add(entry, &CloudEvents, 0, Timestamp::from_ms(0), "http@1970#0");
+        }
+        let ids: std::collections::BTreeSet<&str> =
+            batch.events.iter().map(|placed| placed.event.id.as_str()).collect();
+        assert_eq!((batch.events.len(), ids.len()), (3, 3), "{:?}", batch.rejected);
     }
 }

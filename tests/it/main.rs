@@ -2,11 +2,13 @@
 
 mod decode;
 mod diagnostics;
+mod docs;
 mod generate;
 mod generated;
 mod identify;
 mod layers;
 mod log;
+mod real;
 mod store;
 mod stories;
 mod support;

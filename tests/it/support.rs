@@ -18,6 +18,20 @@ pub(crate) fn full(test: &str, why: &str) -> bool {
     full
 }
 
+/// The command, without the variables that are meant for the tests: to it they would be
+/// configuration that it does not know.
+#[must_use]
+pub(crate) fn waypost() -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_waypost"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WAYPOST_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Whether a test may rewrite what it expects.
 #[must_use]
 pub(crate) fn update() -> bool {

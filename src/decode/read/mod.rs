@@ -3,6 +3,7 @@
 mod input;
 mod json;
 mod lines;
+mod place;
 mod window;
 
 use std::fs::File;
@@ -11,6 +12,8 @@ use std::path::Path;
 
 use self::json::Documents;
 use self::window::{Cut, Window};
+
+pub use self::place::{Place, Places};
 
 /// How the records of an input are written. Compression is seen by itself: .gz and .zst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
