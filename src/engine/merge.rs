@@ -1,8 +1,9 @@
 //! Two customers turn out to be one; a cart turns out to be another's.
 
 use crate::journey::Matching;
-use crate::model::{Text, Timestamp};
+use crate::model::{EventName, Text, Timestamp};
 
+use super::profile::{ATTRIBUTES_MAX, CONSENTS_MAX, LAST_MAX};
 use super::state::{AGAIN_MAX, CARTS_MAX, CustomerState, RUNS_MAX, SENT_MAX, VIEWED_MAX};
 use super::{
     Arrival, Effect, Engine, Reason, Run, TraceKind, cart, orders, trace_customer, trace_run,
@@ -189,7 +190,8 @@ fn unite(state: &mut CustomerState, mut arriving: CustomerState) -> Vec<Run> {
     pick(&mut state.profile.country, theirs.country, prefer_arriving);
     pick(&mut state.profile.birth_date, theirs.birth_date, prefer_arriving);
     for (name, value) in theirs.attributes {
-        if !state.profile.attributes.iter().any(|(known, _)| *known == name) {
+        let room = state.profile.attributes.len() < ATTRIBUTES_MAX;
+        if room && !state.profile.attributes.iter().any(|(known, _)| *known == name) {
             state.profile.attributes.push((name, value));
         }
     }
@@ -257,10 +259,12 @@ fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
         let of = |own: &&mut super::Consent| {
             own.channel == consent.channel && own.topic == consent.topic
         };
+        let room = state.consents.len() < CONSENTS_MAX;
         match state.consents.iter_mut().find(of) {
             Some(own) if own.at < consent.at => *own = consent,
             Some(_) => {}
-            None => state.consents.push(consent),
+            None if room => state.consents.push(consent),
+            None => {}
         }
     }
     for mark in arriving.suppressed.drain(..) {
@@ -269,9 +273,11 @@ fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
         }
     }
     for (name, at) in arriving.last.drain(..) {
+        let room = state.last.len() < LAST_MAX || !matches!(name, EventName::Custom(_));
         match state.last.iter_mut().find(|(own, _)| *own == name) {
             Some((_, own)) => *own = (*own).max(at),
-            None => state.last.push((name, at)),
+            None if room => state.last.push((name, at)),
+            None => {}
         }
     }
     for mark in arriving.again.drain(..) {

@@ -8,11 +8,11 @@ use super::orders::OrderNews;
 use super::state::{Consent, CustomerState, VIEWED_MAX};
 
 /// The most attributes kept of one customer.
-const ATTRIBUTES_MAX: usize = 64;
+pub(super) const ATTRIBUTES_MAX: usize = 64;
 /// The most kinds of event, beyond those Waypost knows, of which the last time is kept.
-const LAST_MAX: usize = 64;
+pub(super) const LAST_MAX: usize = 64;
 /// The most consents kept of one customer.
-const CONSENTS_MAX: usize = 64;
+pub(super) const CONSENTS_MAX: usize = 64;
 
 /// Applies everything but carts and orders.
 pub(super) fn fold(state: &mut CustomerState, event: &Event, news: Option<OrderNews>) {
