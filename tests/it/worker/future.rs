@@ -1,9 +1,11 @@
 //! What a worker's log comes to if nothing but time follows: the lane of `verify`, under a clock of
 //! the test's own.
 
+use std::collections::BTreeSet;
+
 use waypost::engine::{Effect, Options};
 use waypost::lane::{Lane, Merges, NoStore};
-use waypost::log::LogReader;
+use waypost::log::{LogReader, Record};
 use waypost::model::DAY_MS;
 use waypost::release;
 
@@ -37,5 +39,21 @@ pub(super) fn decided(shop: &Shop, days: i64) -> Vec<String> {
             _ => None,
         });
         decisions.collect()
+    })
+}
+
+/// The ids of all events in a worker's log.
+pub(super) fn event_ids(shop: &Shop) -> BTreeSet<String> {
+    in_runtime(async {
+        let log = LogReader::open(&shop.path("data/log.db")).await.expect("the log opens");
+        let mut ids = BTreeSet::new();
+        for partition in 0..log.partitions() {
+            for (_, record) in log.read(partition, 0, usize::MAX).await.expect("records") {
+                if let Record::Event(record) = record {
+                    ids.insert(record.event.id.to_string());
+                }
+            }
+        }
+        ids
     })
 }

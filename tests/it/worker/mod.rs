@@ -1,10 +1,12 @@
 //! The embedded worker as a real process: HTTP in, kills, stops, restarts; `why`, `verify`, `import`.
 
 mod events;
+mod files;
 mod future;
 mod http;
 mod import;
 mod kill;
+mod lanes;
 mod merge;
 mod releases;
 mod shop;
