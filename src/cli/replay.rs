@@ -68,7 +68,11 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     setup::say_configuration(&configured);
     let config = &configured.config;
     let folder = args.journeys.as_deref().unwrap_or(&config.journeys);
-    let templates = setup::templates_folder(args.templates.as_deref(), &config.templates);
+    // Journeys from elsewhere have their templates elsewhere.
+    let templates = match (&args.templates, &args.journeys) {
+        (None, Some(_)) => None,
+        (named, _) => setup::templates_folder(named.as_deref(), &config.templates),
+    };
     let journeys = setup::journeys(folder, templates.as_deref())?;
     let options = Options {
         inputs: inputs(args)?,

@@ -60,7 +60,11 @@ impl Engine {
             effects.push(Effect::Forward { winner });
             return;
         }
+        if state.erased_at.is_some() {
+            return;
+        }
         let now = arrival.instant(event.time);
+        self.settle_open_messages(state, now, arrival.into());
         if event.name == EventName::CustomerDeleted {
             self.erase(state, now, effects);
             return;
@@ -72,12 +76,11 @@ impl Engine {
             }
             return;
         }
-        self.settle_open_messages(state, now, arrival);
         let had = (state.email.is_some(), state.phone.is_some());
         let news = orders::fold(state, event);
         profile::fold(state, event, news);
-        if news == Some(orders::OrderNews::Known) {
-            // The first report did what an order does; a further one only adds fields.
+        if let Some(orders::OrderNews::Known(placed)) = news {
+            self.further_report(state, event, placed, now, arrival, effects);
             self.addresses_found(state, had, now);
             return;
         }
@@ -104,9 +107,12 @@ impl Engine {
             now,
             arrival,
         };
+        for name in happening.names().skip(1) {
+            profile::saw(state, name, event.time);
+        }
         self.outcome(state, event, now, effects);
         self.goals(state, &happening, effects);
-        self.stops(state, &happening, effects);
+        self.stops(state, &happening, |_| true, effects);
         self.addresses_found(state, had, now);
         self.waits(state, &happening, effects);
         if happening.cart_changed {
@@ -116,6 +122,32 @@ impl Engine {
             self.starts(state, &happening, effects);
         }
         self.tidy(state, now);
+    }
+
+    /// A further report of an order that is known. The first one did what an order does; this one
+    /// may tell of further products, for rules that ask for them.
+    fn further_report(
+        &self,
+        state: &mut CustomerState,
+        event: &Event,
+        placed: Timestamp,
+        now: Timestamp,
+        arrival: Arrival,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut report = event.clone();
+        report.time = placed;
+        let happening = Happening {
+            event: &report,
+            cart: None,
+            cart_changed: false,
+            cart_emptied: false,
+            bought: None,
+            now,
+            arrival,
+        };
+        let about_items = |rule: &EventRule| rule.matching == Matching::SameItems;
+        self.stops(state, &happening, about_items, effects);
     }
 
     fn goals(
@@ -143,10 +175,12 @@ impl Engine {
         }
     }
 
+    /// Ends the runs that one of these stop rules matches.
     fn stops(
         &self,
         state: &mut CustomerState,
         happening: &Happening<'_>,
+        concerned: fn(&EventRule) -> bool,
         effects: &mut Vec<Effect>,
     ) {
         let event = happening.event;
@@ -160,8 +194,8 @@ impl Engine {
                 continue;
             }
             let Some(plan) = self.plan_of(run) else { continue };
-            let stop =
-                plan.stops_when.iter().find(|rule| self.matches(state, run, rule, happening));
+            let mut rules = plan.stops_when.iter().filter(|rule| concerned(rule));
+            let stop = rules.find(|rule| self.matches(state, run, rule, happening));
             if let Some(rule) = stop {
                 let detail = Text::from(rule.event.as_str());
                 self.end_run(state, place, happening.now, Reason::Stopped, Some(detail), effects);
@@ -201,7 +235,7 @@ impl Engine {
                 Step::WaitFor { rule, then, .. } => {
                     if self.matches(state, run, rule, happening) {
                         let then = *then;
-                        self.enter(state, place, then, time, happening.now, effects);
+                        self.enter(state, place, then, time, effects);
                     }
                 }
                 Step::Wait { .. } | Step::If { .. } | Step::Message { .. } | Step::End => {}
@@ -252,10 +286,8 @@ impl Engine {
             if state.address(*channel).is_none() {
                 continue;
             }
-            let before = plan.nodes.iter().enumerate().find_map(|(at, node)| match &node.step {
-                Step::WaitQuiet { delay, next, .. } if *next == standing.node => {
-                    Some((u32::try_from(at).unwrap_or(0), *delay))
-                }
+            let before = run.quiet.and_then(|quiet| match plan.nodes.get(quiet as usize)?.step {
+                Step::WaitQuiet { delay, .. } => Some((quiet, delay)),
                 _ => None,
             });
             let zone = Context::of_run(state, &self.catalog.rules, run, now).zone();
@@ -282,7 +314,11 @@ impl Engine {
         let event = happening.event;
         let kind = match rule.matching {
             Matching::Any => true,
-            Matching::SameItems => shares_items(state, run, &event.items),
+            // The cart that the order bought has left the state already.
+            Matching::SameItems => {
+                let bought_it = happening.bought.is_some() && happening.bought == run.cart;
+                bought_it || shares_items(state, run, &event.items)
+            }
             Matching::SameCart => {
                 let cart = happening.bought.as_ref().or(happening.cart.as_ref());
                 run.cart.is_some() && cart == run.cart.as_ref()
@@ -304,7 +340,7 @@ impl Engine {
 }
 
 /// Whether the items share a product with the run's cart or the event that started it.
-fn shares_items(state: &CustomerState, run: &Run, items: &[Item]) -> bool {
+pub(super) fn shares_items(state: &CustomerState, run: &Run, items: &[Item]) -> bool {
     let of_cart =
         run.cart.as_ref().and_then(|key| state.cart(key)).into_iter().flat_map(|c| &c.lines);
     of_cart.chain(&run.start.items).any(|own| items.iter().any(|item| item.sku == own.sku))

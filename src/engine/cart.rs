@@ -5,7 +5,9 @@
 
 use crate::model::{Event, EventName, Item, ItemsAre, Text, Tie, Timestamp};
 
-use super::state::{CART_LINES_MAX, CARTS_MAX, Cart, CustomerState, fnv};
+use super::state::{
+    CART_LINES_MAX, CARTS_MAX, Cart, CustomerState, STATE_BYTES_MAX, fnv, weight_of,
+};
 
 /// An open and an add of the same items within this time are one, in milliseconds.
 const PAIR_MS: i64 = 10_000;
@@ -76,6 +78,16 @@ pub(super) fn close(state: &mut CustomerState, event: &Event) -> Option<Text> {
     place.map(|place| state.carts.remove(place).key)
 }
 
+/// Puts what is in one cart into another.
+pub(super) fn join(into: &mut Cart, from: Cart) {
+    for item in &from.lines {
+        add(into, item);
+    }
+    into.touched_at = into.touched_at.max(from.touched_at);
+    into.changed_at = into.changed_at.max(from.changed_at);
+    into.checkout_at = None;
+}
+
 /// Takes a cart away because another customer claimed it.
 pub(super) fn take_away(state: &mut CustomerState, key: &str) -> Option<Cart> {
     let place = state.carts.iter().position(|cart| cart.key == key)?;
@@ -138,7 +150,11 @@ fn set_whole(cart: &mut Cart, items: &[Item], at: (Timestamp, Tie)) -> bool {
         let before = cart.lines.iter().find(|line| same_line(line, item));
         match lines.iter_mut().find(|line| same_line(line, item)) {
             Some(line) => line.quantity = line.quantity.saturating_add(item.quantity),
-            None => lines.push(before.map_or_else(|| item.clone(), |line| refresh(line, item))),
+            None => {
+                if has_room(&lines, item) {
+                    lines.push(before.map_or_else(|| item.clone(), |line| refresh(line, item)));
+                }
+            }
         }
     }
     let changed = lines.len() != cart.lines.len()
@@ -200,13 +216,23 @@ fn add(cart: &mut Cart, item: &Item) -> bool {
             true
         }
         None => {
-            let room = cart.lines.len() < CART_LINES_MAX;
+            let room = has_room(&cart.lines, item);
             if room {
                 cart.lines.push(item.clone());
             }
             room
         }
     }
+}
+
+/// Whether a cart may have another line: a customer's state has a limit.
+fn has_room(lines: &[Item], item: &Item) -> bool {
+    if lines.len() >= CART_LINES_MAX {
+        return false;
+    }
+    // Small carts are not worth weighing.
+    lines.len() < 16
+        || lines.iter().chain([item]).map(weight_of).sum::<usize>() <= STATE_BYTES_MAX / 4
 }
 
 fn remove(cart: &mut Cart, item: &Item) -> bool {

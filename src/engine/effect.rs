@@ -145,7 +145,6 @@ reasons! {
     Condition = "condition", "The condition of the start did not hold.";
     ExpressionFailed = "expression_failed", "A condition had no value, for example because of two currencies.";
     Finished = "finished", "The run came to its end.";
-    WindowClosed = "window_closed", "No send window opens before the message expires.";
     LimitReached = "limit_reached", "The schedule's `at_most` was reached.";
 }
 

@@ -1,8 +1,9 @@
 //! Ends runs and takes back their messages.
 
+use crate::journey::Again;
 use crate::model::{Text, Timestamp};
 
-use super::state::{AGAIN_MAX, AgainMark, CustomerState};
+use super::state::{AgainMark, CustomerState};
 use super::{Effect, Engine, Reason, TraceKind, trace_run};
 
 impl Engine {
@@ -35,14 +36,9 @@ impl Engine {
             _ => TraceKind::Stopped,
         };
         trace_run(effects, run, at, kind, Some(reason), detail);
-        let mark = AgainMark { journey: run.journey.clone(), key: run.key.clone(), ended: at };
-        let of_run = |known: &AgainMark| known.journey == mark.journey && known.key == mark.key;
-        if let Some(place) = state.again.iter().position(of_run) {
-            state.again.remove(place);
-        } else if state.again.len() >= AGAIN_MAX {
-            state.again.remove(0);
-        }
-        state.again.push(mark);
+        let (journey, key, id) = (run.journey.clone(), run.key.clone(), run.id);
+        let always = self.plan_of(run).is_some_and(|plan| plan.again == Again::Always);
+        state.mark(AgainMark { journey, key, ended: at, run: id, binding: !always });
     }
 
     /// Cancels the messages of a run that have not started.

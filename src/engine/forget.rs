@@ -13,12 +13,15 @@ const SENT_MARK_MS: i64 = 92 * DAY_MS;
 
 /// When a customer of whom nothing lasting is known is forgotten.
 pub(super) fn due(state: &CustomerState) -> Option<Timestamp> {
+    if let Some(erased) = state.erased_at {
+        return Some(erased.plus_ms(FORGET_MS));
+    }
     let lasting = state.known
-        || state.first_seen == Timestamp::MAX
+        || state.last_seen == Timestamp::MIN
         || state.orders.count > 0
         || !state.consents.is_empty()
         || !state.merges.is_empty()
-        || state.runs.iter().any(|run| run.is_active() || !run.open.is_empty());
+        || !state.runs.is_empty();
     (!lasting).then(|| state.last_seen.plus_ms(FORGET_MS))
 }
 
@@ -41,7 +44,8 @@ impl Engine {
         }
     }
 
-    /// Erases the customer: messages are taken back, the state becomes blank.
+    /// Erases the customer: messages are taken back, and of the state only a mark stays for a while,
+    /// so that what was under way can't build it again. A later sign-up is a new customer.
     pub(super) fn erase(
         &self,
         state: &mut CustomerState,
@@ -54,6 +58,7 @@ impl Engine {
             }
         }
         *state = CustomerState::new(state.id);
+        state.erased_at = Some(now);
         effects.push(Effect::Erase);
         trace_customer(effects, now, TraceKind::Erased, None);
     }
@@ -63,6 +68,10 @@ impl CustomerState {
     /// Whether nothing is kept of the customer, so that the row can go.
     #[must_use]
     pub fn is_blank(&self) -> bool {
-        self.pointer.is_none() && self.first_seen == Timestamp::MAX && self.merges.is_empty()
+        self.pointer.is_none()
+            && self.erased_at.is_none()
+            && self.last_seen == Timestamp::MIN
+            && !self.known
+            && self.merges.is_empty()
     }
 }

@@ -1,10 +1,11 @@
 //! Two customers turn out to be one; a cart turns out to be another's.
 
 use crate::journey::Matching;
-use crate::model::{EventName, Text, Timestamp};
+use crate::model::{Text, Tie, Timestamp};
 
-use super::profile::{ATTRIBUTES_MAX, CONSENTS_MAX, LAST_MAX};
-use super::state::{AGAIN_MAX, CARTS_MAX, CustomerState, RUNS_MAX, SENT_MAX, VIEWED_MAX};
+use super::apply::shares_items;
+use super::profile::{ATTRIBUTES_MAX, CONSENTS_MAX};
+use super::state::{CARTS_MAX, Cart, CustomerState, RUNS_MAX, SENT_MAX, VIEWED_MAX};
 use super::{
     Arrival, Effect, Engine, Reason, Run, TraceKind, cart, orders, trace_customer, trace_run,
 };
@@ -34,7 +35,7 @@ impl Engine {
     pub fn handover(
         &self,
         state: &mut CustomerState,
-        arriving: CustomerState,
+        mut arriving: CustomerState,
         time: Timestamp,
         merge: u64,
         arrival: Arrival,
@@ -47,9 +48,22 @@ impl Engine {
         if state.merges.contains(&merge) {
             return;
         }
+        if state.erased_at.is_some() {
+            // It was on its way when its receiver was erased, and goes the same way.
+            let detail = Text::from(arriving.id.to_string());
+            trace_customer(effects, arrival.instant(time), TraceKind::Merged, Some(detail));
+            let open = arriving.runs.iter().flat_map(|run| &run.open);
+            effects.extend(
+                open.map(|open| Effect::Cancel { message: open.id, reason: Reason::Erased }),
+            );
+            effects.push(Effect::Erase);
+            return;
+        }
         state.merges.push(merge);
         let now = arrival.instant(time);
-        let had = (state.email.is_some(), state.phone.is_some());
+        self.settle_open_messages(state, now, arrival.into());
+        self.settle_open_messages(&mut arriving, now, arrival.into());
+        self.keep_holdouts(state, &arriving);
         let detail = Text::from(arriving.id.to_string());
         trace_customer(effects, now, TraceKind::Merged, Some(detail));
         let runs = unite(state, arriving);
@@ -59,8 +73,19 @@ impl Engine {
         for place in 0..state.runs.len() {
             self.hold_against_known(state, place, now, effects);
         }
-        self.addresses_found(state, had, now);
+        // Whichever of the two had the address: each run looks for itself.
+        self.addresses_found(state, (false, false), now);
         self.tidy(state, now);
+    }
+
+    /// Holdout wins: where the arriving customer is in a journey's holdout, both are.
+    fn keep_holdouts(&self, state: &mut CustomerState, arriving: &CustomerState) {
+        for active in self.catalog.plans() {
+            let name = &active.plan.name;
+            if self.in_holdout(arriving, &active.plan) && !state.holdouts.contains(name) {
+                state.holdouts.push(name.clone());
+            }
+        }
     }
 
     /// A cart was claimed by another customer: it leaves, and its run ends as moved.
@@ -69,12 +94,14 @@ impl Engine {
         state: &mut CustomerState,
         cart_id: &Text,
         time: Timestamp,
+        arrival: Arrival,
         effects: &mut Vec<Effect>,
     ) {
         if let Some(winner) = state.pointer {
             effects.push(Effect::Forward { winner });
             return;
         }
+        self.settle_open_messages(state, arrival.instant(time), arrival.into());
         // A cart without an id of the shop's is the one that has only a number of ours.
         let own_number =
             || state.carts.iter().rev().map(|cart| &cart.key).find(|k| k.starts_with('#'));
@@ -149,7 +176,12 @@ impl Engine {
         let of_cart = run.cart.as_ref().and_then(|key| state.cart(key)).map(|cart| cart.touched_at);
         let newest = of_cart.map_or(run.start.time, |touched| touched.max(run.start.time));
         let stop = plan.stops_when.iter().find(|rule| {
-            rule.matching == Matching::Any
+            let about_it = match rule.matching {
+                Matching::Any => true,
+                Matching::SameItems => shares_items(state, run, &state.orders.last_items),
+                Matching::SameCart | Matching::SameOrder => false,
+            };
+            about_it
                 && rule.condition.is_none()
                 && state.last(&rule.event).is_some_and(|last| last >= newest)
         });
@@ -170,7 +202,7 @@ impl Engine {
 
 /// Unites everything but the runs, which it returns with their keys made the winner's.
 fn unite(state: &mut CustomerState, mut arriving: CustomerState) -> Vec<Run> {
-    let renamed = renumber_carts(state, &mut arriving);
+    renumber_carts(state, &mut arriving);
     let prefer_arriving = arriving.known && !state.known;
     let newer_arrives = arriving.last_seen > state.last_seen;
     let pick = |own: &mut Option<Text>, theirs: Option<Text>, prefer: bool| {
@@ -203,6 +235,12 @@ fn unite(state: &mut CustomerState, mut arriving: CustomerState) -> Vec<Run> {
     unite_marks(state, &mut arriving);
     orders::unite(state, &arriving.orders);
     unite_browse(state, &mut arriving, newer_arrives);
+    // A cart that was bought on the other side does not come back.
+    let open = |cart: &Cart, closed: Option<(Timestamp, Tie)>| {
+        closed.is_none_or(|(at, _)| cart.touched_at > at)
+    };
+    arriving.carts.retain(|cart| open(cart, state.cart_closed));
+    state.carts.retain(|cart| open(cart, arriving.cart_closed));
     state.carts.append(&mut arriving.carts);
     state.carts.sort_by(|a, b| (a.touched_at, &a.key).cmp(&(b.touched_at, &b.key)));
     let excess = state.carts.len().saturating_sub(CARTS_MAX);
@@ -212,13 +250,6 @@ fn unite(state: &mut CustomerState, mut arriving: CustomerState) -> Vec<Run> {
     for run in &mut runs {
         if run.holdout && !state.holdouts.contains(&run.journey) {
             state.holdouts.push(run.journey.clone());
-        }
-        if let Some((_, new)) = run.cart.as_ref().and_then(|c| renamed.iter().find(|(o, _)| o == c))
-        {
-            if run.key == *run.cart.as_ref().unwrap_or(&run.key) {
-                run.key.clone_from(new);
-            }
-            run.cart = Some(new.clone());
         }
     }
     for run in &mut state.runs {
@@ -230,15 +261,36 @@ fn unite(state: &mut CustomerState, mut arriving: CustomerState) -> Vec<Run> {
     runs
 }
 
-/// Gives the arriving carts without an id numbers that the winner has not used.
-fn renumber_carts(state: &mut CustomerState, arriving: &mut CustomerState) -> Vec<(Text, Text)> {
-    let mut renamed = Vec::new();
-    for cart in &mut arriving.carts {
-        if cart.key.starts_with('#') {
-            state.carts_opened += 1;
-            let new = Text::from(format!("#{}", state.carts_opened));
-            renamed.push((cart.key.clone(), new.clone()));
-            cart.key = new;
+/// Gives the arriving carts numbers that the winner has not used, wherever they are spoken of. An
+/// open cart without an id joins the winner's own, if there is one: without ids there is one cart.
+fn renumber_carts(state: &mut CustomerState, arriving: &mut CustomerState) {
+    let offset = state.carts_opened;
+    state.carts_opened += arriving.carts_opened;
+    let numbered = |cart: &Cart| cart.key.starts_with('#');
+    let own_open = state.carts.iter().rposition(|cart| numbered(cart) && !cart.lines.is_empty());
+    let their_open =
+        arriving.carts.iter().rposition(|cart| numbered(cart) && !cart.lines.is_empty());
+    let mut joined = None;
+    if let (Some(own), Some(theirs)) = (own_open, their_open) {
+        let theirs = arriving.carts.remove(theirs);
+        let into = &mut state.carts[own];
+        joined = Some((theirs.key.clone(), into.key.clone()));
+        cart::join(into, theirs);
+    }
+    let rename = |key: &mut Text| match &joined {
+        Some((from, to)) if from == key => key.clone_from(to),
+        _ => {
+            if let Some(number) = key.strip_prefix('#').and_then(|n| n.parse::<u32>().ok()) {
+                *key = Text::from(format!("#{}", number.saturating_add(offset)));
+            }
+        }
+    };
+    arriving.carts.iter_mut().for_each(|cart| rename(&mut cart.key));
+    arriving.again.iter_mut().for_each(|mark| rename(&mut mark.key));
+    for run in &mut arriving.runs {
+        rename(&mut run.key);
+        if let Some(cart) = &mut run.cart {
+            rename(cart);
         }
     }
     // One cart told under both: the newer telling stays.
@@ -251,7 +303,6 @@ fn renumber_carts(state: &mut CustomerState, arriving: &mut CustomerState) -> Ve
         }
         None => true,
     });
-    renamed
 }
 
 fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
@@ -259,12 +310,14 @@ fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
         let of = |own: &&mut super::Consent| {
             own.channel == consent.channel && own.topic == consent.topic
         };
-        let room = state.consents.len() < CONSENTS_MAX;
         match state.consents.iter_mut().find(of) {
             Some(own) if own.at < consent.at => *own = consent,
             Some(_) => {}
-            None if room => state.consents.push(consent),
-            None => {}
+            None => {
+                if state.consents.len() < CONSENTS_MAX {
+                    state.consents.push(consent);
+                }
+            }
         }
     }
     for mark in arriving.suppressed.drain(..) {
@@ -273,23 +326,14 @@ fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
         }
     }
     for (name, at) in arriving.last.drain(..) {
-        let room = state.last.len() < LAST_MAX || !matches!(name, EventName::Custom(_));
-        match state.last.iter_mut().find(|(own, _)| *own == name) {
-            Some((_, own)) => *own = (*own).max(at),
-            None if room => state.last.push((name, at)),
-            None => {}
-        }
+        super::profile::saw(state, &name, at);
     }
-    for mark in arriving.again.drain(..) {
-        let of = |own: &&mut super::AgainMark| own.journey == mark.journey && own.key == mark.key;
-        match state.again.iter_mut().find(of) {
-            Some(own) => own.ended = own.ended.max(mark.ended),
-            None => state.again.push(mark),
-        }
+    let mut marks = std::mem::take(&mut state.again);
+    marks.append(&mut arriving.again);
+    marks.sort_by(|a, b| (a.ended, &a.journey, &a.key).cmp(&(b.ended, &b.journey, &b.key)));
+    for mark in marks {
+        state.mark(mark);
     }
-    state.again.sort_by(|a, b| (a.ended, &a.journey, &a.key).cmp(&(b.ended, &b.journey, &b.key)));
-    let excess = state.again.len().saturating_sub(AGAIN_MAX);
-    state.again.drain(..excess);
     for (journey, at) in arriving.absent_done.drain(..) {
         match state.absent_done.iter_mut().find(|(own, _)| *own == journey) {
             Some((_, own)) => *own = (*own).max(at),

@@ -33,7 +33,6 @@ impl Engine {
         plan: &Plan,
         step: MessageStep<'_>,
         at: Timestamp,
-        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Verdict {
         let run = &state.runs[place];
@@ -83,14 +82,7 @@ impl Engine {
             }
         };
         let expires = plan.skip_after.map(|after| at.plus(after, &context.zone()));
-        self.decide(
-            state,
-            place,
-            plan,
-            step,
-            Terms { at, now, expires, window_end, withheld },
-            effects,
-        );
+        self.decide(state, place, plan, step, Terms { at, expires, window_end, withheld }, effects);
         Verdict::Done
     }
 
@@ -115,7 +107,7 @@ impl Engine {
             class: *class,
             next: *next,
         };
-        let terms = Terms { at, now: at, expires: None, window_end: None, withheld: Some(reason) };
+        let terms = Terms { at, expires: None, window_end: None, withheld: Some(reason) };
         self.decide(state, place, plan, step, terms, effects);
     }
 
@@ -128,6 +120,9 @@ impl Engine {
         at: Timestamp,
     ) -> Result<(), Obstacle> {
         let state = context.state;
+        if context.run.is_some_and(|run| run.open.len() >= OPEN_MESSAGES_MAX) {
+            return Err(Obstacle::Withhold(Reason::TooMany));
+        }
         if context.run.is_some_and(|run| run.holdout) {
             return Err(Obstacle::Withhold(Reason::Holdout));
         }
@@ -187,7 +182,7 @@ impl Engine {
         ));
         let context = Context::of_run(state, &self.catalog.rules, run, terms.at);
         let settle_ms = match step.class {
-            Class::Marketing => self.settle_ms(&run.journey),
+            Class::Marketing => self.catalog.rules.settle_ms(plan.stops()),
             Class::Transactional => 0,
         };
         effects.push(Effect::Decide(Box::new(Decision {
@@ -209,6 +204,7 @@ impl Engine {
             data: data(&context),
         })));
         let run = &mut state.runs[place];
+        run.quiet = None;
         match run.decided.iter_mut().find(|(id, _)| id == step.id) {
             Some((_, count)) => *count += 1,
             None => run.decided.push((step.id.clone(), 1)),
@@ -226,12 +222,7 @@ impl Engine {
             revision: 1,
             node: step.node,
         };
-        if !self.has_started(&open, terms.now, Arrival::InOrder, true) {
-            if run.open.len() >= OPEN_MESSAGES_MAX {
-                run.open.remove(0);
-            }
-            run.open.push(open);
-        }
+        run.open.push(open);
         if step.class == Class::Marketing {
             if state.sent.len() >= SENT_MAX {
                 state.sent.remove(0);
@@ -245,39 +236,28 @@ impl Engine {
         }
     }
 
-    /// Whether a message counts as started at an instant, and can't be taken back.
+    /// Lets go of the messages that have started before an input that is applied at `now`.
     ///
-    /// Assumed delivery starts it once everything up to due and settle has been applied: an event
-    /// in order that is not later still takes it back, a late one finds it started.
-    fn has_started(
-        &self,
-        open: &OpenMessage,
-        now: Timestamp,
-        arrival: Arrival,
-        timer: bool,
-    ) -> bool {
-        match self.options.delivery {
-            Delivery::Live => false,
-            Delivery::Assumed => {
-                let ready = open.at.plus_ms(open.settle_ms);
-                // Events come before timers, so at a timer all events up to it are applied.
-                if arrival.is_late() || timer { now >= ready } else { now > ready }
-            }
-        }
-    }
-
-    /// Lets go of the messages that have started by now.
+    /// Assumed delivery starts a message once everything up to due and settle has been applied: an
+    /// event in order that is not later still takes it back; a late one, and a timer, which comes
+    /// after the events of its instant, find it started.
     pub(super) fn settle_open_messages(
         &self,
         state: &mut CustomerState,
         now: Timestamp,
-        arrival: Arrival,
+        cause: Cause,
     ) {
         if self.options.delivery == Delivery::Live {
             return;
         }
         for run in &mut state.runs {
-            run.open.retain(|open| !self.has_started(open, now, arrival, false));
+            run.open.retain(|open| {
+                let ready = open.at.plus_ms(open.settle_ms);
+                match cause {
+                    Cause::InOrder => now <= ready,
+                    Cause::AfterAll => now < ready,
+                }
+            });
         }
     }
 
@@ -309,6 +289,24 @@ impl Engine {
     }
 }
 
+/// What an input comes after.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Everything before its instant.
+    InOrder,
+    /// Everything up to its instant.
+    AfterAll,
+}
+
+impl From<Arrival> for Cause {
+    fn from(arrival: Arrival) -> Self {
+        match arrival {
+            Arrival::InOrder => Self::InOrder,
+            Arrival::Late(_) => Self::AfterAll,
+        }
+    }
+}
+
 /// What stands against a message.
 enum Obstacle {
     Withhold(Reason),
@@ -318,7 +316,6 @@ enum Obstacle {
 /// When and how a message is decided.
 struct Terms {
     at: Timestamp,
-    now: Timestamp,
     expires: Option<Timestamp>,
     window_end: Option<Timestamp>,
     withheld: Option<Reason>,

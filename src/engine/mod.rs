@@ -37,6 +37,7 @@ use crate::model::{Text, Timestamp};
 
 pub use effect::*;
 pub use run::{OPEN_MESSAGES_MAX, OpenMessage, Run, Standing, StartEvent, Waiting};
+pub use start::limit_reached;
 pub use state::*;
 
 /// When a decided message counts as started, so that it can't be cancelled any more.
@@ -101,10 +102,6 @@ impl Engine {
     /// The plan a run is in; `None` if the release that had it is not known.
     fn plan_of(&self, run: &Run) -> Option<Arc<Plan>> {
         self.catalog.plan(&run.journey, run.version).cloned()
-    }
-
-    fn settle_ms(&self, journey: &Text) -> i64 {
-        self.catalog.active(journey).map_or(0, |active| active.settle_ms)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Folds orders: each counts once, whoever reports it and however often.
 
-use crate::model::{Amount, Event, EventName, Item, Money, derive};
+use crate::model::{Amount, Event, EventName, Item, Money, Timestamp, derive};
 
 use super::state::{CustomerState, ORDERS_MAX, OrderMark, Orders};
 
@@ -9,8 +9,8 @@ use super::state::{CustomerState, ORDERS_MAX, OrderMark, Orders};
 pub(super) enum OrderNews {
     /// An order that was not known.
     New,
-    /// A further report, or a further row, of a known order.
-    Known,
+    /// A further report, or a further row, of an order that was placed then.
+    Known(Timestamp),
 }
 
 /// Applies `order.placed`.
@@ -25,7 +25,7 @@ pub(super) fn placed(orders: &mut Orders, event: &Event) -> OrderNews {
     let total = stated.or_else(|| sum(&event.items)).map(|amount| Money { amount, currency });
     if let Some(place) = orders.recent.iter().position(|mark| mark.key == key) {
         again(orders, place, event, total, stated.is_some());
-        return OrderNews::Known;
+        return OrderNews::Known(orders.recent[place].at);
     }
     orders.count += 1;
     add(&mut orders.totals, total, 1);

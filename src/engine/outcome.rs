@@ -64,7 +64,6 @@ impl Engine {
         state: &mut CustomerState,
         place: usize,
         redo: usize,
-        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let (node, due) = state.runs[place].redo.remove(redo);
@@ -79,7 +78,7 @@ impl Engine {
             class: *class,
             next: *next,
         };
-        match self.message(state, place, &plan, step, due, now, effects) {
+        match self.message(state, place, &plan, step, due, effects) {
             Verdict::Later(until, _) => state.runs[place].redo.push((node, until)),
             Verdict::Done | Verdict::Ended => {}
         }

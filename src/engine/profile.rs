@@ -2,6 +2,7 @@
 
 use crate::model::{
     Channel, ConsentFact, ConsentStatus, Event, EventName, MessageChannel, Namespace, Text,
+    Timestamp,
 };
 
 use super::orders::OrderNews;
@@ -10,25 +11,22 @@ use super::state::{Consent, CustomerState, VIEWED_MAX};
 /// The most attributes kept of one customer.
 pub(super) const ATTRIBUTES_MAX: usize = 64;
 /// The most kinds of event, beyond those Waypost knows, of which the last time is kept.
-pub(super) const LAST_MAX: usize = 64;
+const LAST_MAX: usize = 64;
 /// The most consents kept of one customer.
 pub(super) const CONSENTS_MAX: usize = 64;
 
 /// Applies everything but carts and orders.
 pub(super) fn fold(state: &mut CustomerState, event: &Event, news: Option<OrderNews>) {
-    state.first_seen = state.first_seen.min(event.time);
+    // A profile without a time tells how things stood, not when.
+    if event.time > Timestamp::MIN {
+        state.first_seen = state.first_seen.min(event.time);
+    }
     state.last_seen = state.last_seen.max(event.time);
     if is_shopper_activity(event) {
         state.last_active = state.last_active.max(Some(event.time));
     }
-    match state.last.iter_mut().find(|(name, _)| *name == event.name) {
-        _ if news == Some(OrderNews::Known) => {}
-        Some((_, at)) => *at = (*at).max(event.time),
-        None => {
-            if !matches!(event.name, EventName::Custom(_)) || state.last.len() < LAST_MAX {
-                state.last.push((event.name.clone(), event.time));
-            }
-        }
+    if !matches!(news, Some(OrderNews::Known(_))) {
+        saw(state, &event.name, event.time);
     }
     if event.shop.is_some() {
         state.shop.clone_from(&event.shop);
@@ -42,6 +40,18 @@ pub(super) fn fold(state: &mut CustomerState, event: &Event, news: Option<OrderN
     facts(state, event);
     consents(state, event);
     browse(state, event);
+}
+
+/// Remembers when this kind of event last came.
+pub(super) fn saw(state: &mut CustomerState, name: &EventName, at: Timestamp) {
+    match state.last.iter_mut().find(|(known, _)| known == name) {
+        Some((_, last)) => *last = (*last).max(at),
+        None => {
+            if !matches!(name, EventName::Custom(_)) || state.last.len() < LAST_MAX {
+                state.last.push((name.clone(), at));
+            }
+        }
+    }
 }
 
 /// Whether the shopper did it in the web shop or an app, as `and_quiet` means it.
@@ -65,6 +75,7 @@ pub(super) fn is_shopper_activity(event: &Event) -> bool {
 }
 
 fn identities(state: &mut CustomerState, event: &Event) {
+    let newest = state.facts_at.is_none_or(|at| at <= event.time);
     for identity in &event.identities {
         let kept = match identity.namespace {
             Namespace::CustomerId => Some(&mut state.source_id),
@@ -73,7 +84,10 @@ fn identities(state: &mut CustomerState, event: &Event) {
             Namespace::Device if state.source_id.is_none() => Some(&mut state.source_id),
             Namespace::Other(_) | Namespace::Device => None,
         };
-        if let Some(kept) = kept.filter(|kept| kept.as_ref() != Some(&identity.value)) {
+        let newer = |kept: &Option<Text>| newest || kept.is_none();
+        if let Some(kept) =
+            kept.filter(|kept| newer(kept) && kept.as_ref() != Some(&identity.value))
+        {
             *kept = Some(identity.value.clone());
         }
         state.known |= identity.is_person();
@@ -82,8 +96,11 @@ fn identities(state: &mut CustomerState, event: &Event) {
 
 fn facts(state: &mut CustomerState, event: &Event) {
     let Some(facts) = &event.profile else { return };
+    // An older telling that comes late only fills what nobody told since.
+    let newest = state.facts_at.is_none_or(|at| at <= event.time);
+    state.facts_at = state.facts_at.max(Some(event.time));
     let set = |kept: &mut Option<Text>, told: &Option<Text>| {
-        if told.is_some() {
+        if told.is_some() && (newest || kept.is_none()) {
             kept.clone_from(told);
         }
     };

@@ -32,6 +32,8 @@ pub struct Run {
     pub holdout: bool,
     /// Where it stands; `None` once it is over.
     pub at: Option<Standing>,
+    /// The last quiet wait passed since a message was decided.
+    pub quiet: Option<NodeIx>,
     /// How often each step decided a message.
     pub decided: Vec<(Text, u32)>,
     /// How many messages it decided to send.

@@ -1,13 +1,14 @@
 //! Starts runs: who may start, and why one does not.
 
 use crate::journey::Env;
-use crate::journey::{ActivePlan, Again, AgainPer, Plan, RunPer, Start, Value};
+use crate::journey::{ActivePlan, Again, AgainPer, Matching, Plan, RunPer, Start, Value};
 use crate::model::{EventName, RunId, Text, Timestamp, derive};
 
 use super::apply::Happening;
 use super::context::Context;
+use super::message::Cause;
 use super::run::{Run, StartEvent};
-use super::state::{CustomerState, RUNS_MAX};
+use super::state::{CustomerState, RUNS_MAX, STATE_BYTES_MAX};
 use super::{Effect, Engine, Reason, Trace, TraceKind, trace_run};
 
 /// What a start is about.
@@ -91,6 +92,7 @@ impl Engine {
         instant: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
+        self.settle_open_messages(state, instant, Cause::AfterAll);
         self.start(state, active, Self::scheduled(instant), effects);
         self.tidy(state, instant);
     }
@@ -121,15 +123,7 @@ impl Engine {
         }
         state.refusals.retain(|(journey, _)| *journey != plan.name);
         let key = key.unwrap_or_default();
-        let id = RunId(derive(
-            "run",
-            &[
-                plan.name.as_bytes(),
-                &state.id.to_bytes(),
-                key.as_bytes(),
-                candidate.cause.as_bytes(),
-            ],
-        ));
+        let id = run_id(state, plan, &key, &candidate);
         let begins = candidate.start.time;
         let zone = Context {
             state,
@@ -144,11 +138,14 @@ impl Engine {
             id,
             journey: plan.name.clone(),
             version: plan.version,
+            cart: candidate
+                .cart
+                .or_else(|| (plan.one_run_per == RunPer::Cart).then(|| key.clone())),
             key,
-            cart: candidate.cart,
             start: candidate.start,
             holdout: self.in_holdout(state, plan),
             at: None,
+            quiet: None,
             decided: Vec::new(),
             sent: 0,
             open: Vec::new(),
@@ -161,7 +158,7 @@ impl Engine {
         state.runs.push(run);
         self.give_way(state, &plan.name, candidate.now, effects);
         let place = state.runs.len() - 1;
-        self.enter(state, place, 0, begins, candidate.now, effects);
+        self.enter(state, place, 0, begins, effects);
     }
 
     /// What the run would be about; `None` if the event does not say.
@@ -226,13 +223,17 @@ impl Engine {
         if state.runs.iter().filter(|run| run.is_active()).any(|run| of_journey(&run)) {
             return Some(Reason::Running);
         }
+        let id = run_id(state, plan, key, candidate);
+        let known = state.runs.iter().any(|run| run.id == id)
+            || state.again.iter().any(|mark| mark.run == id);
+        if known {
+            return Some(Reason::Running);
+        }
         let late_by = candidate.now.since_ms(candidate.start.time);
         if candidate.late && late_by > plan.start_within.nominal_ms() {
             return Some(Reason::TooLate);
         }
-        let after =
-            |name: &EventName| state.last(name).is_some_and(|last| last > candidate.start.time);
-        if candidate.late && plan.stops_when.iter().any(|rule| after(&rule.event)) {
+        if candidate.late && self.stopped_by_known(state, plan, candidate) {
             return Some(Reason::Stopped);
         }
         let context = self.start_context(state, candidate);
@@ -259,10 +260,34 @@ impl Engine {
             return Some(Reason::GaveWay);
         }
         let kept = |run: &&Run| run.is_active() || !run.open.is_empty();
-        if state.runs.iter().filter(kept).count() >= RUNS_MAX {
+        let too_large = state.weight() > STATE_BYTES_MAX;
+        if too_large || state.runs.iter().filter(kept).count() >= RUNS_MAX {
             return Some(Reason::TooMany);
         }
         None
+    }
+
+    /// Whether an event that is known already, and not earlier than the start, stops the run.
+    fn stopped_by_known(
+        &self,
+        state: &CustomerState,
+        plan: &Plan,
+        candidate: &Candidate<'_>,
+    ) -> bool {
+        plan.stops_when.iter().any(|rule| {
+            let since = state.last(&rule.event).is_some_and(|at| at >= candidate.start.time);
+            since
+                && rule.condition.is_none()
+                && match rule.matching {
+                    Matching::Any => true,
+                    Matching::SameItems => candidate
+                        .start
+                        .items
+                        .iter()
+                        .any(|item| state.orders.last_items.iter().any(|it| it.sku == item.sku)),
+                    Matching::SameCart | Matching::SameOrder => false,
+                }
+        })
     }
 
     /// Ends the runs that give way to a journey which starts.
@@ -296,13 +321,25 @@ impl Engine {
     }
 
     /// Whether the customer is in the journey's holdout: by a hash, or by a merge.
-    fn in_holdout(&self, state: &CustomerState, plan: &Plan) -> bool {
+    pub(super) fn in_holdout(&self, state: &CustomerState, plan: &Plan) -> bool {
         if plan.holdout == 0 {
             return false;
         }
         let hash = derive("holdout", &[plan.name.as_bytes(), &state.id.to_bytes()]);
         state.holdouts.contains(&plan.name) || hash % 10_000 < u128::from(plan.holdout)
     }
+}
+
+/// A hash of what makes the run this one. The time is in it because a source may use an id again.
+fn run_id(state: &CustomerState, plan: &Plan, key: &Text, candidate: &Candidate<'_>) -> RunId {
+    let parts: [&[u8]; 5] = [
+        plan.name.as_bytes(),
+        &state.id.to_bytes(),
+        key.as_bytes(),
+        candidate.cause.as_bytes(),
+        &candidate.start.time.ms().to_le_bytes(),
+    ];
+    RunId(derive("run", &parts))
 }
 
 fn may_come_again(
@@ -332,6 +369,20 @@ fn may_come_again(
             !running(per) && ended(per).is_none_or(|ended| at >= ended.plus(delay, &context.zone()))
         }
     }
+}
+
+/// What is said of a customer whom a schedule's `at_most` left out.
+#[must_use]
+pub fn limit_reached(active: &ActivePlan, instant: Timestamp) -> Effect {
+    Effect::Trace(Box::new(Trace {
+        at: instant,
+        kind: TraceKind::NotStarted,
+        journey: Some((active.plan.name.clone(), active.plan.version)),
+        run: None,
+        step: None,
+        reason: Some(Reason::LimitReached),
+        detail: None,
+    }))
 }
 
 /// Traces a refusal, once for each reason in a row; what needs no explanation is left out.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ConsentStatus, CustomerId, EventName, Item, MessageChannel, MessageId, Money, Text, Tie,
+    ConsentStatus, CustomerId, EventName, Item, MessageChannel, MessageId, Money, RunId, Text, Tie,
     Timestamp,
 };
 
@@ -44,6 +44,8 @@ pub struct CustomerState {
     pub id: CustomerId,
     /// Set when the customer was found to be another: every record goes on to that one.
     pub pointer: Option<CustomerId>,
+    /// When the customer was erased: nothing that happened up to then builds it again.
+    pub erased_at: Option<Timestamp>,
     /// The id the source itself uses, for output: the shop's customer id, else the device.
     pub source_id: Option<Text>,
     /// Whether a person is known behind the device.
@@ -64,6 +66,8 @@ pub struct CustomerState {
     pub shop: Option<Text>,
     /// Facts about the person.
     pub profile: Profile,
+    /// Effective time of the latest event that told facts about the person.
+    pub facts_at: Option<Timestamp>,
     /// What the customer said about being contacted.
     pub consents: Vec<Consent>,
     /// Channels whose address bounced for good or complained, with that address.
@@ -207,6 +211,10 @@ pub struct AgainMark {
     pub key: Text,
     /// When it ended.
     pub ended: Timestamp,
+    /// The run; what started it can't start another.
+    pub run: RunId,
+    /// Whether the mark must outlive others: the journey does not let everyone in again at once.
+    pub binding: bool,
 }
 
 /// Recently seen event ids, oldest first: hashes and times apart, so that looking for a hash runs
@@ -269,6 +277,18 @@ impl Seen {
     }
 }
 
+/// About how many bytes a product line takes when it is stored.
+pub(super) fn weight_of(item: &Item) -> usize {
+    let text = |text: &Option<Text>| text.as_ref().map_or(0, |text| text.len());
+    24 + item.sku.len()
+        + item.options.len()
+        + text(&item.name)
+        + text(&item.category)
+        + text(&item.brand)
+        + text(&item.image)
+        + text(&item.url)
+}
+
 /// FNV-1a: quick on short ids. Two ids of one customer's day collide once in 10^13.
 pub(super) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -296,6 +316,7 @@ impl CustomerState {
         Self {
             id,
             pointer: None,
+            erased_at: None,
             source_id: None,
             known: false,
             signed_in: false,
@@ -306,6 +327,7 @@ impl CustomerState {
             phone: None,
             shop: None,
             profile: Profile::default(),
+            facts_at: None,
             consents: Vec::new(),
             suppressed: Vec::new(),
             carts: Vec::new(),
@@ -346,10 +368,32 @@ impl CustomerState {
         }
     }
 
+    /// Remembers an ended run, in the place of an earlier one of its journey and key. Where there
+    /// is no room, the oldest mark that binds nobody goes first.
+    pub(super) fn mark(&mut self, mark: AgainMark) {
+        let of_run = |known: &AgainMark| known.journey == mark.journey && known.key == mark.key;
+        if let Some(place) = self.again.iter().position(of_run) {
+            self.again.remove(place);
+        } else if self.again.len() >= AGAIN_MAX {
+            let place = self.again.iter().position(|known| !known.binding).unwrap_or(0);
+            self.again.remove(place);
+        }
+        self.again.push(mark);
+    }
+
     /// The cart of this key.
     #[must_use]
     pub fn cart(&self, key: &str) -> Option<&Cart> {
         self.carts.iter().find(|cart| cart.key == key)
+    }
+
+    /// About how many bytes the state takes, as far as it can grow much: carts, browsing, runs.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let items = |items: &[Item]| items.iter().map(weight_of).sum::<usize>();
+        let carts: usize = self.carts.iter().map(|cart| items(&cart.lines)).sum();
+        let starts: usize = self.runs.iter().map(|run| 200 + items(&run.start.items)).sum();
+        carts + starts + items(&self.browse.items) + items(&self.orders.last_items)
     }
 
     /// The cart last touched.

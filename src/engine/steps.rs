@@ -33,16 +33,15 @@ pub(super) struct MessageStep<'a> {
 }
 
 impl Engine {
-    /// Enters a node at an instant and goes on from there; `now` is when that is decided.
+    /// Enters a node at an instant and goes on from there.
     ///
-    /// `at` may lie before `now` where an event came late: waits then count from `at`.
+    /// The instant may have passed already where an event came late: waits count from it.
     pub(super) fn enter(
         &self,
         state: &mut CustomerState,
         place: usize,
         node: NodeIx,
         at: Timestamp,
-        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let Some(plan) = self.plan_of(&state.runs[place]) else { return };
@@ -50,7 +49,7 @@ impl Engine {
         for _ in 0..MOVES_MAX {
             let standing = Standing { node: next, entered: at, due: at, waiting: Waiting::Node };
             state.runs[place].at = Some(standing);
-            match self.enter_node(state, place, &plan, next, at, now, effects) {
+            match self.enter_node(state, place, &plan, next, at, effects) {
                 Move::To(node) => next = node,
                 Move::Until(due) => {
                     if let Some(standing) = &mut state.runs[place].at {
@@ -70,7 +69,6 @@ impl Engine {
         plan: &Plan,
         node: NodeIx,
         at: Timestamp,
-        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Move {
         let Some(entered) = plan.nodes.get(node as usize) else {
@@ -113,7 +111,7 @@ impl Engine {
                     class: *class,
                     next: *next,
                 };
-                self.enter_message(state, place, plan, step, at, now, effects)
+                self.enter_message(state, place, plan, step, at, effects)
             }
             Step::End => {
                 self.end_run(state, place, at, Reason::Finished, None, effects);
@@ -130,10 +128,9 @@ impl Engine {
         plan: &Plan,
         step: MessageStep<'_>,
         at: Timestamp,
-        now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Move {
-        match self.message(state, place, plan, step, at, now, effects) {
+        match self.message(state, place, plan, step, at, effects) {
             super::message::Verdict::Done => Move::To(step.next),
             super::message::Verdict::Later(due, waiting) => {
                 state.runs[place].at =
@@ -174,20 +171,31 @@ impl Engine {
                             standing.due = until;
                         }
                     }
-                    None => self.enter(state, place, *next, due, now, effects),
+                    None => self.enter(state, place, *next, due, effects),
                 }
             }
-            Step::WaitQuiet { next, .. } => self.enter(state, place, *next, due, now, effects),
-            Step::WaitFor { otherwise, .. } => {
-                self.enter(state, place, *otherwise, due, now, effects);
+            Step::WaitQuiet { next, .. } => {
+                state.runs[place].quiet = Some(standing.node);
+                self.enter(state, place, *next, due, effects);
             }
-            Step::Message { next, .. } if standing.waiting == Waiting::Address => {
+            Step::WaitFor { otherwise, .. } => {
+                self.enter(state, place, *otherwise, due, effects);
+            }
+            Step::Message { channel, next, .. }
+                if standing.waiting == Waiting::Address && state.address(*channel).is_none() =>
+            {
                 let next = *next;
+                let context = Context::of_run(state, &self.catalog.rules, run, due);
+                let holds = plan.only_while.as_ref().map(|condition| condition.test(&context));
+                if !matches!(holds, None | Some(Ok(true))) {
+                    self.end_run(state, place, due, Reason::OnlyWhile, None, effects);
+                    return;
+                }
                 self.withhold(state, place, &plan, standing.node, due, Reason::NoAddress, effects);
-                self.enter(state, place, next, due, now, effects);
+                self.enter(state, place, next, due, effects);
             }
             Step::Message { .. } | Step::If { .. } | Step::End => {
-                self.enter(state, place, standing.node, due, now, effects);
+                self.enter(state, place, standing.node, due, effects);
             }
         }
     }

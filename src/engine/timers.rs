@@ -13,6 +13,7 @@ use crate::journey::{ActivePlan, Start};
 use crate::model::{RunId, Timestamp};
 
 use super::context::Context;
+use super::message::Cause;
 use super::state::CustomerState;
 use super::{Effect, Engine, forget};
 
@@ -48,9 +49,10 @@ impl Engine {
         if due > now {
             return false;
         }
+        self.settle_open_messages(state, now, Cause::AfterAll);
         match timer {
             Timer::Run(place) => self.run_due(state, place, now, effects),
-            Timer::Redo(place, redo) => self.redo_due(state, place, redo, now, effects),
+            Timer::Redo(place, redo) => self.redo_due(state, place, redo, effects),
             Timer::Absent(active) => {
                 self.mark_absent(state, active);
                 self.start_absent(state, active, due, now, effects);

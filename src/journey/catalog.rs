@@ -60,7 +60,7 @@ impl Catalog {
                     Some(before) => before.since,
                     None => at,
                 },
-                settle_ms: rules.settle_ms(plan.stops_when.iter().map(|rule| &rule.event)),
+                settle_ms: rules.settle_ms(plan.stops()),
                 plan: Arc::new(plan),
             })
             .collect();
@@ -76,6 +76,15 @@ impl Catalog {
             }
         }
         Self { release, since: at, rules: Arc::new(rules), active, older, started_by }
+    }
+
+    /// Lets `absent` journeys start nobody whose time had come before an instant.
+    pub fn nothing_absent_before(&mut self, at: Timestamp) {
+        for active in &mut self.active {
+            if matches!(active.plan.start, Start::Absent { .. }) {
+                active.since = active.since.max(Some(at));
+            }
+        }
     }
 
     /// The plans in force, by falling priority, then name.

@@ -77,6 +77,22 @@ pub struct Plan {
     pub goal: Option<Goal>,
 }
 
+impl Plan {
+    /// The events that can stop a run, derived ones as those they are derived from.
+    pub fn stops(&self) -> impl Iterator<Item = &EventName> + Clone {
+        const OF_CART: &[EventName] = &[
+            EventName::CartOpened,
+            EventName::CartItemAdded,
+            EventName::CartItemRemoved,
+            EventName::CartViewed,
+            EventName::CheckoutStarted,
+        ];
+        self.stops_when.iter().flat_map(|rule| {
+            if rule.event.is_derived() { OF_CART } else { std::slice::from_ref(&rule.event) }
+        })
+    }
+}
+
 /// Whether a journey may be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {

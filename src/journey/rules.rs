@@ -128,7 +128,7 @@ impl Rules {
         self.sources
             .values()
             .filter(|source| match &source.carries {
-                None => true,
+                None => events.clone().next().is_some(),
                 Some(carried) => events.clone().any(|event| carried.contains(event)),
             })
             .map(|source| source.settle.nominal_ms())

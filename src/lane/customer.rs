@@ -60,6 +60,9 @@ impl<S: Store> Lane<S> {
     ) -> BTreeMap<CustomerId, Vec<CustomerId>> {
         let mut groups: BTreeMap<CustomerId, Vec<CustomerId>> = BTreeMap::new();
         let mut tie = |a: CustomerId, b: CustomerId| {
+            if groups.get(&a).is_some_and(|group| group.contains(&b)) {
+                return false;
+            }
             let mut united = groups.remove(&a).unwrap_or_else(|| vec![a]);
             united.extend(groups.remove(&b).unwrap_or_else(|| vec![b]));
             united.sort_unstable();
@@ -67,18 +70,21 @@ impl<S: Store> Lane<S> {
             for id in united.clone() {
                 groups.insert(id, united.clone());
             }
+            true
         };
-        for id in ids {
-            let queued = fresh.get(id).into_iter().chain(self.pending.get(id)).flatten();
-            for arrived in queued {
-                if let Record::Merge(merge) = &arrived.record {
-                    tie(merge.loser, merge.winner);
+        let mut look_at: Vec<CustomerId> = ids.to_vec();
+        while let Some(id) = look_at.pop() {
+            let queued = fresh.get(&id).into_iter().chain(self.pending.get(&id)).flatten();
+            let merged = queued.filter_map(|arrived| match &arrived.record {
+                Record::Merge(merge) => Some(merge.winner),
+                _ => None,
+            });
+            let points_to = self.residents.state(id).and_then(|state| state.pointer);
+            for other in merged.chain(points_to) {
+                if tie(id, other) {
+                    // What the other is tied to, even where nothing is due for it.
+                    look_at.push(other);
                 }
-            }
-            let mut from = *id;
-            while let Some(winner) = self.residents.state(from).and_then(|state| state.pointer) {
-                tie(from, winner);
-                from = winner;
             }
         }
         groups
@@ -214,13 +220,14 @@ impl<S: Store> Lane<S> {
                 engine.handover(state, arriving, handover.time, handover.id, arrival, &mut effects);
             }
             Record::CartMoved(moved) => {
-                engine.cart_moved(state, &moved.cart_id, moved.time, &mut effects);
+                engine.cart_moved(state, &moved.cart_id, moved.time, arrival, &mut effects);
             }
             Record::Tick(_) | Record::Control(_) => {}
         }
         for effect in effects {
             match (effect, self.merges) {
                 (Effect::HandOver { winner, time, merge, state }, Merges::Inline) => {
+                    let winner = group.goes_on(winner);
                     let member = group.member(winner);
                     member.touched = true;
                     let mut followed = Vec::new();
@@ -294,7 +301,9 @@ impl<S: Store> Lane<S> {
         }
         for member in group.members {
             let next_due = self.timeline.last().next_due(&member.resident.state);
-            let touched = member.touched && S::KEEPS_STATES;
+            // A wake-up at which nothing was due corrects the stored bound, or it comes each time.
+            let woken = member.resident.indexed.is_none_or(|bound| bound <= watermark);
+            let touched = S::KEEPS_STATES && (member.touched || woken);
             self.residents.put_back(member.resident, next_due, touched, watermark);
         }
     }
@@ -321,6 +330,23 @@ impl Group {
             _ => self.queue.len(),
         };
         self.queue.insert(place, arrived);
+    }
+
+    /// The customer at the end of the pointers from this one.
+    fn goes_on(&self, id: CustomerId) -> CustomerId {
+        let pointer = |id: CustomerId| {
+            let member = self.members.iter().find(|member| member.resident.state.id == id)?;
+            member.resident.state.pointer
+        };
+        let mut last = id;
+        // Each hop is another member, so there are no more hops than members.
+        for _ in 0..self.members.len() {
+            match pointer(last) {
+                Some(next) => last = next,
+                None => break,
+            }
+        }
+        last
     }
 
     /// The member of this id. Ties were made so that it is there; a stray id is an empty customer

@@ -52,6 +52,8 @@ pub struct Lane<S> {
     /// Activations that the watermark has not reached, with their offsets.
     controls: Vec<(u64, Control, Release)>,
     residents: Residents,
+    /// The next scheduled instant, and the watermark at which it was found.
+    next_schedule: Option<(Timestamp, Option<Timestamp>)>,
     /// A merge was ever pushed, so that customers may be tied together.
     ties: bool,
     output: Output,
@@ -107,6 +109,7 @@ impl<S: Store> Lane<S> {
             pending: ByCustomer::default(),
             controls: Vec::new(),
             residents: Residents::default(),
+            next_schedule: None,
             ties: false,
             output: Output::default(),
         })
@@ -290,7 +293,8 @@ impl<S: Store> Lane<S> {
     fn changed_states(&mut self) -> Result<Vec<StateRow>, Error> {
         let unusable = |error: engine::StateError| Error::Unusable(error.to_string());
         let mut rows = Vec::new();
-        for (id, resident) in self.residents.take_changed() {
+        for id in self.residents.take_changed() {
+            let Some(resident) = self.residents.writing(id) else { continue };
             let state = if resident.state.is_blank() {
                 None
             } else {
@@ -313,6 +317,11 @@ impl<S: Store> Lane<S> {
     /// Takes the states out of memory, in the order of their customers. The lane is done then.
     pub fn take_states(&mut self) -> Vec<CustomerState> {
         std::mem::take(&mut self.residents).into_states()
+    }
+
+    /// Lets `absent` journeys start nobody whose time had come before an instant.
+    pub fn nothing_absent_before(&mut self, at: Timestamp) {
+        self.timeline.nothing_absent_before(at);
     }
 
     /// The engine in force last.

@@ -147,22 +147,18 @@ impl Residents {
         }
     }
 
-    /// The states that changed since they were last taken, in the order of their ids.
-    pub(super) fn take_changed(&mut self) -> impl Iterator<Item = (CustomerId, &mut Resident)> {
-        let changed = std::mem::take(&mut self.changed);
-        let mut rows: Vec<(CustomerId, &mut Resident)> = Vec::with_capacity(changed.len());
-        let wanted: std::collections::HashSet<CustomerId> = changed.into_iter().collect();
-        rows.extend(
-            self.states
-                .iter_mut()
-                .filter(|(id, _)| wanted.contains(id))
-                .map(|(id, resident)| (*id, resident)),
-        );
-        rows.sort_unstable_by_key(|(id, _)| *id);
-        rows.into_iter().map(|(id, resident)| {
-            resident.changed = false;
-            (id, resident)
-        })
+    /// The customers whose states changed since they were last taken, in the order of their ids.
+    pub(super) fn take_changed(&mut self) -> Vec<CustomerId> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed
+    }
+
+    /// A state whose change is about to be written.
+    pub(super) fn writing(&mut self, id: CustomerId) -> Option<&mut Resident> {
+        let resident = self.states.get_mut(&id)?;
+        resident.changed = false;
+        Some(resident)
     }
 
     /// Lets go of unchanged states, the longest unused first, until at most `bytes` are left.

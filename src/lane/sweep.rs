@@ -49,7 +49,7 @@ impl<S: Store> Lane<S> {
             .enumerate()
             .min_by_key(|(_, (offset, control, _))| (control.at, *offset))
             .map(|(place, (_, control, _))| (place, control.at));
-        let schedule = self.next_schedule(to);
+        let schedule = self.next_schedule().filter(|at| *at <= to);
         match (activation, schedule) {
             (Some((place, at)), schedule)
                 if at <= to && schedule.is_none_or(|schedule| at <= schedule) =>
@@ -62,11 +62,19 @@ impl<S: Store> Lane<S> {
         }
     }
 
-    /// The next instant up to `to` at which a schedule is due.
-    fn next_schedule(&self, to: Timestamp) -> Option<Timestamp> {
-        let engine = self.timeline.last();
+    /// The next instant after the watermark at which a schedule is due; found once until it is
+    /// reached or a release comes.
+    fn next_schedule(&mut self) -> Option<Timestamp> {
         let from = self.position.watermark?;
-        engine
+        if let Some((found_at, next)) = self.next_schedule
+            && found_at <= from
+            && next.is_none_or(|next| next > from)
+        {
+            return next;
+        }
+        let next = self
+            .timeline
+            .last()
             .catalog
             .scheduled()
             .filter_map(|active| {
@@ -74,8 +82,9 @@ impl<S: Store> Lane<S> {
                 let after = active.since.map_or(from, |since| from.max(since.plus_ms(-1)));
                 schedule.next(after)
             })
-            .filter(|at| *at <= to && *at > from)
-            .min()
+            .min();
+        self.next_schedule = Some((from, next));
+        next
     }
 
     pub(super) async fn pass(&mut self, barrier: Barrier) -> Result<(), Error> {
@@ -83,6 +92,7 @@ impl<S: Store> Lane<S> {
         match barrier {
             Barrier::Activation(control, release) => {
                 self.timeline.activate(control.at, &release);
+                self.next_schedule = None;
                 if self.timeline.last().catalog.absent().next().is_some() {
                     self.rearm(at).await?;
                 }
@@ -134,7 +144,11 @@ impl<S: Store> Lane<S> {
             let (share, parts) = (u64::from(*at_most), u64::from(self.partitions));
             let index = u64::from(self.lease.partition);
             let quota = (index + 1) * share / parts - index * share / parts;
-            chosen.truncate(usize::try_from(quota).unwrap_or(usize::MAX));
+            let quota = usize::try_from(quota).unwrap_or(usize::MAX).min(chosen.len());
+            for (_, id) in chosen.split_off(quota) {
+                let effect = crate::engine::limit_reached(active, at);
+                self.output.effects.push((id, effect));
+            }
         }
         for (_, id) in chosen {
             let mut resident = self.residents.take_out(id);
@@ -157,10 +171,13 @@ impl<S: Store> Lane<S> {
             self.bring_in(&ids).await?;
             for id in ids {
                 let resident = self.residents.take_out(id);
-                let next_due = self.timeline.last().next_due(&resident.state);
-                let sooner =
-                    next_due.is_some_and(|next| resident.indexed.is_none_or(|known| next < known));
-                self.residents.put_back(resident, next_due, sooner, at);
+                let (before, now) = self.timeline.last_two();
+                let next_due = now.next_due(&resident.state);
+                // What is stored is a lower bound of what was due before: only an earlier one is
+                // written.
+                let known = before.next_due(&resident.state);
+                let sooner = next_due.is_some_and(|next| known.is_none_or(|known| next < known));
+                self.residents.put_back(resident, next_due, sooner && S::KEEPS_STATES, at);
             }
             after = Some(last);
         }

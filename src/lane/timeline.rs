@@ -57,10 +57,24 @@ impl Timeline {
         &self.engines[place].1
     }
 
+    /// Lets `absent` journeys start nobody whose time had come before an instant.
+    pub fn nothing_absent_before(&mut self, at: Timestamp) {
+        for (_, engine) in &mut self.engines {
+            engine.catalog.nothing_absent_before(at);
+        }
+    }
+
     /// The engine in force last.
     #[must_use]
     pub fn last(&self) -> &Engine {
         &self.engines[self.engines.len() - 1].1
+    }
+
+    /// The engine in force before the last, and the last.
+    #[must_use]
+    pub fn last_two(&self) -> (&Engine, &Engine) {
+        let last = self.engines.len() - 1;
+        (&self.engines[last.saturating_sub(1)].1, &self.engines[last].1)
     }
 
     /// Whether this activation is in the timeline.

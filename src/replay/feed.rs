@@ -39,6 +39,10 @@ pub struct DeadLetter {
 
 /// What the feed gives, in order of arrival.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every row is an event: a box would be an allocation for each"
+)]
 pub(super) enum Fed {
     /// An event, and how far time is known before it.
     Event(Event, Option<Timestamp>),
@@ -69,6 +73,10 @@ struct File {
     position: String,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every row is an event: a box would be an allocation for each"
+)]
 enum Row {
     /// Nearly every row is one event; the others of a row follow it.
     Event {
@@ -142,6 +150,7 @@ impl File {
     fn next_arrival(&self) -> Option<Timestamp> {
         let time = match self.ahead.front()? {
             Row::Dead(_) => return Some(self.greatest.unwrap_or(Timestamp::MIN)),
+            Row::Event { .. } if self.history => return Some(Timestamp::MIN),
             Row::Event { event, .. } => event.time,
         };
         Some(self.greatest.map_or(time, |greatest| greatest.max(time)).plus_ms(self.delay_ms))
@@ -173,6 +182,9 @@ impl File {
             Row::Dead(_) => None,
         };
         let Some(Row::Event { line, event, .. }) = self.ahead.front() else { return };
+        if self.history {
+            return;
+        }
         let time = event.time;
         let far = |other: Timestamp| time.since_ms(other) > AHEAD_MS;
         let ahead_of_past = self.greatest.is_none_or(far);
@@ -202,13 +214,19 @@ impl File {
             self.position.truncate(self.name.len() + 1);
             // Writing to a string can't fail.
             let _ = write!(self.position, "{}", self.places.next(line));
-            let raw = Raw {
+            let mut raw = Raw {
                 bytes,
-                append_time: self.history.then_some(Timestamp::MIN),
+                append_time: None,
                 tie: Tie { source: self.number, partition: 0, offset: line },
                 position: &self.position,
             };
-            match self.decode.decode(&raw, &mut self.decoded) {
+            let mut decoded = self.decode.decode(&raw, &mut self.decoded);
+            if decoded.is_err() && self.history {
+                // A profile needs no time: it is how things stood before the first event.
+                raw.append_time = Some(Timestamp::MIN);
+                decoded = self.decode.decode(&raw, &mut self.decoded);
+            }
+            match decoded {
                 Ok(()) => {
                     for event in &mut self.decoded {
                         event.history = self.history;

@@ -37,7 +37,7 @@ pub(super) struct Held {
 
 /// Where a decision's line stands: by when it was decided, when it is due, then by what it is.
 /// What was decided later can't get before it, however the rows were cut into flushes.
-type Place = (Timestamp, Timestamp, Text, Text, Text, u32);
+type Place = (Timestamp, Timestamp, Text, Text, Text, u32, MessageId);
 
 impl Held {
     /// Takes in what an effect says of a message; `overdue` says when messages were decided that
@@ -52,6 +52,7 @@ impl Held {
                     decision.journey.clone(),
                     decision.step.clone(),
                     decision.occurrence,
+                    decision.message,
                 );
                 self.order.insert(key, decision.message);
                 self.by_message.insert(decision.message, *decision);

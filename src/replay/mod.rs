@@ -149,6 +149,8 @@ fn run(
         unflushed: 0,
         settle_ms,
         until: options.until,
+        grace_ms: options.grace_ms,
+        history: false,
         greatest: None,
         held: Held::default(),
         summary: Summary::default(),
@@ -178,6 +180,10 @@ struct World {
     unflushed: usize,
     settle_ms: i64,
     until: Option<Timestamp>,
+    grace_ms: i64,
+    /// Whether there was history.
+    history: bool,
+    /// The greatest time of an event.
     greatest: Option<Timestamp>,
     held: Held,
     summary: Summary,
@@ -198,7 +204,16 @@ impl World {
             let known = self.until.map_or(known, |until| known.min(until));
             ready(self.lane.advance_to(known))?;
         }
-        if self.until.is_none_or(|until| event.time <= until) {
+        if self.until.is_some_and(|until| event.time > until) {
+            return Ok(());
+        }
+        if event.history {
+            self.history = true;
+        } else if self.greatest.is_none() && self.history {
+            // History starts no run: who was absent before the first event stays as they are.
+            self.lane.nothing_absent_before(event.time.plus_ms(-self.grace_ms));
+        }
+        if !event.history {
             self.greatest = self.greatest.max(Some(event.time));
         }
         let tie = event.tie;

@@ -264,7 +264,8 @@ impl Script {
                     script.rules.sources.insert("shop".into(), rule);
                 }
                 [when, loser, "becomes", winner] => {
-                    let at = script.time(when);
+                    let (happened, arrives) = when.split_once('>').unwrap_or((when, when));
+                    let (at, arrives) = (script.time(happened), script.time(arrives));
                     let (loser, winner) = (script.customer(loser), script.customer(winner));
                     let merge = Merge {
                         loser,
@@ -273,7 +274,7 @@ impl Script {
                         tie: tie(number),
                         id: u64::try_from(number).expect("a line number"),
                     };
-                    script.records.push((at, Record::Merge(merge)));
+                    script.records.push((arrives, Record::Merge(merge)));
                 }
                 [when, name, event, facts @ ..] => script.event(number, when, name, event, facts),
                 other => panic!("what is {other:?}?"),

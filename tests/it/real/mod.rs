@@ -11,6 +11,8 @@ mod flushes;
 mod late;
 mod luma;
 mod orders;
+mod plain;
+mod settle;
 mod taobao;
 mod workload;
 
@@ -24,6 +26,8 @@ use waypost::engine::{Decision, Reason, Trace, TraceKind};
 use waypost::journey::{Catalog, Rules, SourceFile, compile};
 use waypost::model::{CustomerId, Timestamp};
 use waypost::replay::{FLUSH_ROWS, Input, Options, Summary, Watch, replay, write_line};
+
+use plain::{plain_decisions, plain_journey};
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -257,12 +261,17 @@ fn run(journey: &str, options: &Options) -> Told {
 
 /// Replays under these journeys.
 fn run_all(journeys: &[&str], options: &Options) -> Told {
+    run_by(journeys, Rules::default(), options)
+}
+
+/// Replays under these journeys and rules.
+fn run_by(journeys: &[&str], rules: Rules, options: &Options) -> Told {
     let files: Vec<SourceFile> =
         journeys.iter().map(|journey| SourceFile::new("journey.yaml", *journey)).collect();
     let (plans, report) = compile(&files, None);
     assert!(!report.has_errors(), "{}", report.render(false));
     let mut told = Told::default();
-    let catalog = Catalog::new(plans, Rules::default());
+    let catalog = Catalog::new(plans, rules);
     told.summary = replay(catalog, options, &mut told).expect("a replay to its end");
     told
 }
@@ -295,71 +304,6 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, replayed: &[T], calculated: 
         replayed.get(place),
         calculated.get(place)
     );
-}
-
-/// The plain abandoned-cart journey with these waits.
-fn plain_journey(quiet: &str, then: &str) -> String {
-    format!(
-        "format: 1
-journey: cart
-one_run_per: customer
-starts_when: {{ event: cart.item_added }}
-stops_when: {{ event: order.placed }}
-again: always
-steps:
-  - wait_quiet: {quiet}
-  - email: cart/first
-  - wait: {then}
-  - email: cart/second
-"
-    )
-}
-
-/// What the plain journey decides for rows in the order of their time, by the rules in prose:
-/// the first message after `quiet` without a cart event, the second `then` after it, none once
-/// the customer bought; at one instant what happened comes first.
-fn plain_decisions(rows: &[Row], quiet: i64, then: i64) -> Vec<Line> {
-    let end = rows.iter().map(|row| row.at).max().unwrap_or_default();
-    let mut by_customer: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.is_cart() || row.is_purchase()) {
-        by_customer.entry(&row.user).or_default().push(row);
-    }
-    let mut lines = Vec::new();
-    for (customer, rows) in by_customer {
-        assert!(rows.is_sorted_by_key(|row| row.at), "rows in order");
-        let mut from = 0;
-        while let Some(start) = (from..rows.len()).find(|&place| rows[place].is_cart()) {
-            let mut due = rows[start].at + quiet;
-            let mut next = start + 1;
-            let mut bought = false;
-            while next < rows.len() && rows[next].at <= due && !bought {
-                bought = rows[next].is_purchase();
-                due = rows[next].at + quiet;
-                next += 1;
-            }
-            from = next;
-            if bought {
-                continue;
-            }
-            if due > end {
-                break;
-            }
-            lines.push(Line::send(due, customer, "first"));
-            let second = due + then;
-            let during = (next..rows.len()).take_while(|&place| rows[place].at <= second);
-            if let Some(order) = during.clone().find(|&place| rows[place].is_purchase()) {
-                from = order + 1;
-                continue;
-            }
-            if second > end {
-                break;
-            }
-            lines.push(Line::send(second, customer, "second"));
-            from = next + during.count();
-        }
-    }
-    lines.sort();
-    lines
 }
 
 /// A seeded sequence of numbers that look drawn by lot (xorshift64*).
