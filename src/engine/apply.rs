@@ -1,7 +1,7 @@
 //! Applies one event to a customer: fold, goals, stops, waits, starts, in this order.
 
-use crate::journey::{EventRule, Matching, Step};
-use crate::model::{Event, EventName, Item, Text, Timestamp};
+use crate::journey::{EventRule, Matching, Plan, Step};
+use crate::model::{Delay, Event, EventName, Item, Text, Timestamp};
 
 use super::cart::{self, CartFold};
 use super::context::Context;
@@ -70,8 +70,10 @@ impl Engine {
             return;
         }
         if !state.seen.remember(&event.id, now) {
-            let detail = Text::from(event.name.as_str());
-            trace_customer(effects, now, TraceKind::Duplicate, Some(detail));
+            if !event.history {
+                let detail = Text::from(event.name.as_str());
+                trace_customer(effects, now, TraceKind::Duplicate, Some(detail));
+            }
             return;
         }
         let had = (state.email.is_some(), state.phone.is_some());
@@ -236,6 +238,17 @@ impl Engine {
                         self.enter(state, place, then, time, effects);
                     }
                 }
+                Step::Message { .. } if standing.waiting == Waiting::Quiet => {
+                    if let Some(delay) = quiet_before(run, &plan)
+                        && self.restarts_quiet(run, happening)
+                    {
+                        let zone = Context::of_run(state, &self.catalog.rules, run, time).zone();
+                        let due = time.plus(delay, &zone);
+                        if let Some(standing) = &mut state.runs[place].at {
+                            standing.due = standing.due.max(due);
+                        }
+                    }
+                }
                 Step::Wait { .. } | Step::If { .. } | Step::Message { .. } | Step::End => {}
             }
         }
@@ -258,7 +271,8 @@ impl Engine {
         }
     }
 
-    /// Runs that waited for an address which is known now do their quiet wait again.
+    /// Runs that waited for an address which is known now do their last quiet wait again before
+    /// the message: whoever has just signed in is still there.
     pub(super) fn addresses_found(
         &self,
         state: &mut CustomerState,
@@ -284,17 +298,13 @@ impl Engine {
             if state.address(*channel).is_none() {
                 continue;
             }
-            let before = run.quiet.and_then(|quiet| match plan.nodes.get(quiet as usize)?.step {
-                Step::WaitQuiet { delay, .. } => Some((quiet, delay)),
-                _ => None,
-            });
-            let zone = Context::of_run(state, &self.catalog.rules, run, now).zone();
-            let (node, due) = match before {
-                Some((quiet, delay)) => (quiet, now.plus(delay, &zone)),
-                None => (standing.node, now),
+            let (node, zone) =
+                (standing.node, Context::of_run(state, &self.catalog.rules, run, now).zone());
+            let (due, waiting) = match quiet_before(run, &plan) {
+                Some(delay) => (now.plus(delay, &zone), Waiting::Quiet),
+                None => (now, Waiting::Node),
             };
-            state.runs[place].at =
-                Some(Standing { node, entered: now, due, waiting: Waiting::Node });
+            state.runs[place].at = Some(Standing { node, entered: now, due, waiting });
         }
     }
 
@@ -334,6 +344,14 @@ impl Engine {
             context.event = Some(event.into());
             condition.test(&context).unwrap_or(false)
         })
+    }
+}
+
+/// How long the last quiet wait was that the run has passed.
+fn quiet_before(run: &Run, plan: &Plan) -> Option<Delay> {
+    match plan.nodes.get(run.quiet? as usize)?.step {
+        Step::WaitQuiet { delay, .. } => Some(delay),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::model::{DAY_MS, Timestamp};
 
-use super::state::CustomerState;
+use super::state::{CustomerState, MERGES_MAX, SUPPRESSED_MAX};
 use super::{Effect, Engine, Reason, TraceKind, trace_customer};
 
 /// A device without a person is forgotten after so long, in milliseconds: after that a cookie
@@ -35,6 +35,10 @@ impl Engine {
                 || run.goal_until.is_some_and(|until| until >= now)
         });
         state.seen.expire(now);
+        let excess = state.suppressed.len().saturating_sub(SUPPRESSED_MAX);
+        state.suppressed.drain(..excess);
+        let excess = state.merges.len().saturating_sub(MERGES_MAX);
+        state.merges.drain(..excess);
         if state.sent.first().is_some_and(|mark| now.since_ms(mark.at) > SENT_MARK_MS) {
             state.sent.retain(|mark| now.since_ms(mark.at) <= SENT_MARK_MS);
         }

@@ -45,7 +45,18 @@ impl Engine {
             effects.push(Effect::Forward { winner });
             return;
         }
-        if state.erased_at.is_some() || state.merges.contains(&merge) {
+        if state.merges.contains(&merge) {
+            return;
+        }
+        if state.erased_at.is_some() {
+            // It was on its way when its receiver was erased, and goes the same way.
+            let detail = Text::from(arriving.id.to_string());
+            trace_customer(effects, arrival.instant(time), TraceKind::Merged, Some(detail));
+            let open = arriving.runs.iter().flat_map(|run| &run.open);
+            effects.extend(
+                open.map(|open| Effect::Cancel { message: open.id, reason: Reason::Erased }),
+            );
+            effects.push(Effect::Erase);
             return;
         }
         state.merges.push(merge);

@@ -32,7 +32,7 @@ pub struct Run {
     pub holdout: bool,
     /// Where it stands; `None` once it is over.
     pub at: Option<Standing>,
-    /// The last quiet wait passed since a message was decided.
+    /// The last quiet wait that was passed.
     pub quiet: Option<NodeIx>,
     /// How often each step decided a message.
     pub decided: Vec<(Text, u32)>,
@@ -66,6 +66,8 @@ pub enum Waiting {
     Node,
     /// An address; when the timer fires, the message is withheld.
     Address,
+    /// Quiet, again: the address came, and its owner is there now.
+    Quiet,
 }
 
 /// What started a run, as conditions and templates see it.

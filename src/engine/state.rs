@@ -30,6 +30,10 @@ pub const ORDERS_MAX: usize = 64;
 pub const AGAIN_MAX: usize = 128;
 /// The most sent marks kept for caps.
 pub const SENT_MAX: usize = 256;
+/// The most suppressed addresses remembered; the latest stay.
+pub const SUPPRESSED_MAX: usize = 32;
+/// The most merges remembered whose handover arrived; the log, too, leaves out a second one.
+pub const MERGES_MAX: usize = 256;
 /// The largest encoded state, in bytes: a soft limit that new runs and cart lines respect.
 pub const STATE_BYTES_MAX: usize = 64 * 1024;
 

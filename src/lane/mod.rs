@@ -216,11 +216,15 @@ impl<S: Store> Lane<S> {
             queue.first().is_some_and(|first| first.time <= watermark).then_some(*customer)
         }));
         self.residents.pop_due(watermark, &mut ids);
-        ids.extend(self.store.due(self.lease, watermark).await?);
+        let due = self.store.due(self.lease, watermark).await?;
+        ids.extend(&due);
         ids.sort_unstable();
         ids.dedup();
         self.bring_in(&ids).await?;
-        self.run_customers(ids, fresh, watermark).await
+        self.run_customers(ids, fresh, watermark).await?;
+        // Those of whom nothing was due: the stored time is corrected, or each flush wakes them.
+        self.residents.touch(&due);
+        Ok(())
     }
 
     /// Puts records into a customer's queue, in the order of time and tie.

@@ -123,6 +123,16 @@ impl Residents {
         self.states.insert(id, resident);
     }
 
+    /// Has these states written, though they may be as they were.
+    pub(super) fn touch(&mut self, ids: &[CustomerId]) {
+        for id in ids {
+            if let Some(resident) = self.states.get_mut(id).filter(|resident| !resident.changed) {
+                resident.changed = true;
+                self.changed.push(*id);
+            }
+        }
+    }
+
     /// The customers in memory that may be due.
     pub(super) fn pop_due(&mut self, upto: Timestamp, ids: &mut Vec<CustomerId>) {
         self.flushes += 1;
