@@ -118,7 +118,9 @@ fn one_customer(events: u64) {
         let mut took = Vec::new();
         let part = events / 10;
         for tenth in 0..10 {
-            let since = clock();
+            // The quickest hundred of many: a busy machine slows some down, not all.
+            let mut quickest = std::time::Duration::MAX;
+            let mut since = clock();
             for number in tenth * part..(tenth + 1) * part {
                 let event = event(number);
                 let time = event.time;
@@ -127,16 +129,18 @@ fn one_customer(events: u64) {
                     lane.push(number * 2 + 1, Record::Tick(time)).await.expect("it is taken");
                     lane.flush().await.expect("it is applied");
                     lane.take_output();
+                    quickest = quickest.min(since.elapsed());
+                    since = clock();
                 }
             }
-            took.push(since.elapsed());
+            took.push(quickest);
             let state = lane.states().next().expect("the customer");
             let bytes = state.encode().expect("it encodes").len();
             assert!(bytes <= STATE_BYTES_MAX, "{bytes} bytes after {} events", (tenth + 1) * part);
         }
         took
     });
-    // The second tenth has every list full; what a busy machine adds is no growth.
+    // In the second tenth every list is full.
     assert!(took[9] < took[1] * 4, "it gets slower: {took:?}");
 }
 
