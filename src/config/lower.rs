@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, Report, SourceFile};
+use crate::engine::{SENT_MARK_MS, SENT_MAX};
 use crate::journey::{Cap, ConsentRule, Shop};
-use crate::model::{Delay, MINUTE_MS, SECOND_MS, Text};
+use crate::model::{DAY_MS, Delay, MINUTE_MS, SECOND_MS, Text};
 use crate::yaml::{self, Kind, Node, OneOrMany, Read, Reader, Spanned};
 
 use super::env;
@@ -272,10 +273,20 @@ impl Lower<'_> {
                 if limit.at_most.value == 0 {
                     let message = "a limit of nothing would send nothing";
                     self.fail(Code::BadValue, &limit.at_most.span, message, "write at least 1");
+                } else if limit.at_most.value as usize > SENT_MAX {
+                    let message =
+                        format!("only the last {SENT_MAX} messages of a customer are counted");
+                    let help = format!("write 1 to {SENT_MAX}");
+                    self.fail(Code::BadValue, &limit.at_most.span, message, &help);
                 }
                 if limit.per.value.nominal_ms() == 0 {
                     let message = "a duration longer than nothing belongs here";
                     self.fail(Code::BadDuration, &limit.per.span, message, "write as in 7 days");
+                } else if limit.per.value.nominal_ms() > SENT_MARK_MS {
+                    let days = SENT_MARK_MS / DAY_MS;
+                    let message = format!("messages are counted for {days} days");
+                    let help = format!("write at most {days} days");
+                    self.fail(Code::BadDuration, &limit.per.span, message, &help);
                 }
                 Cap {
                     channel: limit.channel,

@@ -148,9 +148,9 @@ record! {
         channel "channel": optional MessageChannel,
         /// For one topic; without it for all together.
         topic "topic": optional String,
-        /// How many.
+        /// How many: 1 to 256.
         at_most "at_most": required Spanned<u32>,
-        /// In what time.
+        /// In what time, at most 92 days.
         per "per": required Spanned<Delay>,
         /// What happens to a message without room: `skip` (the default) or `wait`.
         on_cap "on_cap": optional OnCap,
