@@ -2,14 +2,12 @@
 
 use crate::model::{DAY_MS, Timestamp};
 
-use super::state::{CustomerState, MERGES_MAX, SUPPRESSED_MAX};
+use super::state::{CustomerState, MERGES_MAX, SENT_MARK_MS, SUPPRESSED_MAX};
 use super::{Effect, Engine, Reason, TraceKind, trace_customer};
 
 /// A device without a person is forgotten after so long, in milliseconds: after that a cookie
 /// that comes back is a fresh customer.
 const FORGET_MS: i64 = 30 * DAY_MS;
-/// The longest a sent mark is kept, in milliseconds; caps look no further back.
-const SENT_MARK_MS: i64 = 92 * DAY_MS;
 
 /// When a customer of whom nothing lasting is known is forgotten.
 pub(super) fn due(state: &CustomerState) -> Option<Timestamp> {

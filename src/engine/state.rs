@@ -28,12 +28,15 @@ pub const SEEN_MS: i64 = 24 * crate::model::HOUR_MS;
 pub const ORDERS_MAX: usize = 64;
 /// The most marks of earlier runs, for `again`.
 pub const AGAIN_MAX: usize = 128;
-/// The most sent marks kept for caps.
+/// The most sent marks kept for caps; the configuration takes no limit above it.
 pub const SENT_MAX: usize = 256;
 /// The most suppressed addresses remembered; the latest stay.
 pub const SUPPRESSED_MAX: usize = 32;
 /// The most merges remembered whose handover arrived; the log, too, leaves out a second one.
 pub const MERGES_MAX: usize = 256;
+/// The longest a sent mark is kept, in milliseconds; the configuration takes no limit over a
+/// longer time.
+pub const SENT_MARK_MS: i64 = 92 * crate::model::DAY_MS;
 /// The largest encoded state, in bytes: a soft limit that new runs and cart lines respect.
 pub const STATE_BYTES_MAX: usize = 64 * 1024;
 
