@@ -81,7 +81,7 @@ impl Engine {
         profile::fold(state, event, news);
         if let Some(orders::OrderNews::Known(placed)) = news {
             self.further_report(state, event, placed, now, arrival, effects);
-            self.addresses_found(state, had, now);
+            self.addresses_found(state, had, event.time);
             return;
         }
         let fold = if event.name.is_cart() {
@@ -113,7 +113,7 @@ impl Engine {
         self.outcome(state, event, now, effects);
         self.goals(state, &happening, effects);
         self.stops(state, &happening, |_| true, effects);
-        self.addresses_found(state, had, now);
+        self.addresses_found(state, had, event.time);
         self.waits(state, &happening, effects);
         if happening.cart_changed {
             self.revise(state, &happening, effects);
@@ -186,7 +186,7 @@ impl Engine {
         let event = happening.event;
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
-            if !run.is_active() && run.open.is_empty() {
+            if run.is_over() {
                 continue;
             }
             // An old order does not stop a newer cart's run.
@@ -239,11 +239,13 @@ impl Engine {
                     }
                 }
                 Step::Message { .. } if standing.waiting == Waiting::Quiet => {
-                    if let Some(delay) = quiet_before(run, &plan)
+                    if let Some((delay, at_most)) = quiet_before(run, &plan)
                         && self.restarts_quiet(run, happening)
                     {
                         let zone = Context::of_run(state, &self.catalog.rules, run, time).zone();
-                        let due = time.plus(delay, &zone);
+                        let latest = at_most.map(|most| standing.entered.plus(most, &zone));
+                        let restarted = time.plus(delay, &zone);
+                        let due = latest.map_or(restarted, |latest| restarted.min(latest));
                         if let Some(standing) = &mut state.runs[place].at {
                             standing.due = standing.due.max(due);
                         }
@@ -277,7 +279,7 @@ impl Engine {
         &self,
         state: &mut CustomerState,
         had: (bool, bool),
-        now: Timestamp,
+        at: Timestamp,
     ) {
         let (email, phone) = (state.email.is_some(), state.phone.is_some());
         if had == (email, phone) {
@@ -299,12 +301,12 @@ impl Engine {
                 continue;
             }
             let (node, zone) =
-                (standing.node, Context::of_run(state, &self.catalog.rules, run, now).zone());
+                (standing.node, Context::of_run(state, &self.catalog.rules, run, at).zone());
             let (due, waiting) = match quiet_before(run, &plan) {
-                Some(delay) => (now.plus(delay, &zone), Waiting::Quiet),
-                None => (now, Waiting::Node),
+                Some((delay, _)) => (at.plus(delay, &zone), Waiting::Quiet),
+                None => (at, Waiting::Node),
             };
-            state.runs[place].at = Some(Standing { node, entered: now, due, waiting });
+            state.runs[place].at = Some(Standing { node, entered: at, due, waiting });
         }
     }
 
@@ -347,10 +349,10 @@ impl Engine {
     }
 }
 
-/// How long the last quiet wait was that the run has passed.
-fn quiet_before(run: &Run, plan: &Plan) -> Option<Delay> {
+/// How long the last quiet wait was that the run has passed, and its longest.
+fn quiet_before(run: &Run, plan: &Plan) -> Option<(Delay, Option<Delay>)> {
     match plan.nodes.get(run.quiet? as usize)?.step {
-        Step::WaitQuiet { delay, .. } => Some(delay),
+        Step::WaitQuiet { delay, at_most, .. } => Some((delay, at_most)),
         _ => None,
     }
 }

@@ -111,6 +111,13 @@ pub struct OpenMessage {
 }
 
 impl Run {
+    /// Whether nothing can come of it any more but its goal: it is not under way, and no message of
+    /// it waits for its start or for its next window.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        !self.is_active() && self.open.is_empty() && self.redo.is_empty()
+    }
+
     /// Whether it is under way, not merely waiting for outcomes or its goal.
     #[must_use]
     pub const fn is_active(&self) -> bool {

@@ -154,6 +154,11 @@ impl Residents {
         changed
     }
 
+    /// Lets go of a customer of whom nothing is kept.
+    pub(super) fn let_go(&mut self, id: CustomerId) {
+        self.states.remove(&id);
+    }
+
     /// A state whose change is about to be written.
     pub(super) fn writing(&mut self, id: CustomerId) -> Option<&mut Resident> {
         let resident = self.states.get_mut(&id)?;
@@ -163,6 +168,10 @@ impl Residents {
 
     /// Lets go of unchanged states, the longest unused first, until at most `bytes` are left.
     pub(super) fn trim(&mut self, bytes: usize) {
+        if self.due.len() > 2 * self.states.len() + 1_024 {
+            let known = std::mem::take(&mut self.due);
+            self.due = known.into_iter().filter(|Reverse((_, id))| self.has(*id)).collect();
+        }
         let total: usize = self.states.values().map(|resident| resident.bytes).sum();
         if total <= bytes {
             return;
