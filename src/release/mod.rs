@@ -157,7 +157,7 @@ mod tests {
     fn a_release_is_what_it_is_made_of() {
         let (sources, rules) = (sources(), Rules::default());
         let first = id(&BUILD_NOW, &sources, &rules);
-        assert_eq!(id(&BUILD_NOW, &sources.clone(), &rules.clone()), first);
+        assert_eq!(id(&BUILD_NOW, &sources, &rules), first, "nothing");
         let turned: Vec<SourceFile> = sources.iter().rev().cloned().collect();
         assert_eq!(id(&BUILD_NOW, &turned, &rules), first, "the order of the files");
 
