@@ -128,6 +128,16 @@ pub enum Error {
         /// The file.
         path: String,
     },
+    /// The disk does not do what it is asked.
+    #[error(
+        "the system could not read or write {path} ({detail}); nothing of this transaction was kept: check the disk, its quota and its limits, and start again"
+    )]
+    Disk {
+        /// The file.
+        path: String,
+        /// In SQLite's words.
+        detail: String,
+    },
     /// Nothing there to read.
     #[error("there is no {kind} at {path}; `waypost run` creates it")]
     Missing {
@@ -205,6 +215,8 @@ pub async fn open(path: &Path, kind: &Kind, limits: Limits) -> Result<Database, 
         check_versions(&mut writer, path, kind).await?;
     }
     migrator(kind).run(&mut writer).await.map_err(|error| migration_failed(path, kind, error))?;
+    // Better now than at the first checkpoint: may it be written at all?
+    sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut writer).await.map_err(failed)?;
     Ok(Database { path: path.to_owned(), writer, readers: readers(path), lock })
 }
 
@@ -258,6 +270,7 @@ pub fn explain(path: &Path, kind: &Kind, doing: &'static str, source: sqlx::Erro
     });
     match code {
         Some(5 | 6) => Error::Busy { path },
+        Some(10) => Error::Disk { path, detail: message(&source) },
         Some(11) => Error::Corrupt { path, detail: message(&source) },
         Some(13) => Error::Full { path },
         Some(26) => Error::NotDatabase { path, kind: kind.name },

@@ -1,14 +1,15 @@
 //! `waypost import`: history builds state and starts no run.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use crate::decode::{Decoder, Entry, Places, Raw, Reader};
+use crate::decode::{Decode, Decoder, Entry, Places, Raw, Reader};
 use crate::identity::{Identify, Rejected};
-use crate::log::{Append, DeadLetter, Log, Record};
-use crate::model::{Event, EventName, Tie};
+use crate::log::{Append, DeadLetter, InputPosition, Log, Record};
+use crate::model::{Event, EventName, Tie, Timestamp};
 use crate::replay::grouped;
 use crate::worker::{Clock, SystemClock};
 
@@ -18,12 +19,13 @@ use super::{Outcome, setup};
 /// Events of one transaction.
 const BATCH: usize = 5_000;
 /// How many rejected rows are shown.
-const SHOWN: usize = 5;
+const SHOWN: u64 = 5;
 
 /// Load history: it builds state and starts no journey
 ///
-/// Rows that can't be read go to the dead letters. The worker must not be running on the same
-/// files; it applies what was loaded when it starts.
+/// Rows that can't be read go to the dead letters. A file that was loaded before is not loaded
+/// again, and one that was cut off goes on where it was. The worker must not be running on the
+/// same files; it applies what was loaded when it starts.
 ///
 /// Examples:
 ///   waypost import profiles crm.ndjson
@@ -86,79 +88,41 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let config = setup::configuration(config)?.config;
     let (decoder, _) = setup::decoder(args.mapping.as_deref())?;
     // Before the log, so that a file that is not there leaves no log behind.
-    let reader = if args.file.as_os_str() == "-" {
-        Reader::stdin(decoder.form())?
-    } else {
-        Reader::open(&args.file, decoder.form())?
+    let content = args.content()?;
+    let reader = match content {
+        None => Reader::stdin(decoder.form())?,
+        Some(_) => Reader::open(&args.file, decoder.form())?,
     };
     setup::folders(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let log = Log::open(&config.store.log, config.store.partitions).await?;
-        import(args, log, &decoder, reader).await
+        let importing = Importing::begin(args, content, log).await?;
+        import(importing, &decoder, reader).await
     })
 }
 
 async fn import(
-    args: &Args,
-    mut log: Log,
+    mut importing: Importing,
     decoder: &Decoder,
     mut reader: Reader,
 ) -> anyhow::Result<Outcome> {
     let decode = decoder.begin(&mut reader)?;
-    let name = args.file.display().to_string();
-    let source = log.source(&format!("import {name}")).await?;
-    let mut importing = Importing {
-        identify: Identify::stored(log.identity_key()),
-        events: Vec::new(),
-        dead: Vec::new(),
-        loaded: 0,
-        rejected: 0,
-        source,
-    };
+    if importing.next > 0 {
+        say(&format!(
+            "the same was imported before, its first {} rows; only what follows is loaded",
+            grouped(importing.next)
+        ));
+    }
     let progress = bar("importing", None);
-    let mut places = Places::default();
-    let now = SystemClock.now();
     loop {
         let entry = reader.next_entry()?;
         let ended = entry.is_none();
-        match entry {
-            None => {}
-            Some(Entry::Rejected { line, reason, head }) => {
-                importing.reject(line, reason, Some(head), &name, now);
-            }
-            Some(Entry::Record { line, bytes }) => {
-                let raw = Raw {
-                    bytes,
-                    append_time: Some(now),
-                    tie: Tie { source, partition: 0, offset: line },
-                    position: &format!("{name}:{}", places.next(line)),
-                };
-                let mut events = Vec::new();
-                match decode.decode(&raw, &mut events) {
-                    Err(rejected) => {
-                        importing.reject(line, rejected.reason, Some(bytes.to_vec()), &name, now);
-                    }
-                    Ok(()) => {
-                        for mut event in events {
-                            if args.kind.takes(&event.name) {
-                                event.history = true;
-                                importing.events.push(event);
-                            } else {
-                                let reason = format!(
-                                    "a {} event does not belong into an import of {}; import it as what it is",
-                                    event.name,
-                                    args.kind.as_str()
-                                );
-                                importing.reject(line, reason, None, &name, now);
-                            }
-                        }
-                    }
-                }
-            }
+        if let Some(entry) = entry {
+            importing.add(entry, &*decode);
         }
         if ended || importing.events.len() >= BATCH {
-            importing.write(&mut log, now).await?;
+            importing.write().await?;
             progress.set_position(importing.loaded);
         }
         if ended {
@@ -171,33 +135,121 @@ async fn import(
         say(&format!("{} rows rejected: they are dead letters", grouped(importing.rejected)));
     }
     if importing.loaded == 0 && importing.rejected > 0 {
-        bail!("nothing could be loaded from {name}");
+        bail!("nothing could be loaded from {}", importing.name);
     }
     Ok(Outcome::Done)
 }
 
+impl Args {
+    /// Hash of everything that makes the events: the file, the mapping and what is taken of it.
+    /// `None` for standard input, which can be read once only.
+    fn content(&self) -> anyhow::Result<Option<String>> {
+        if self.file.as_os_str() == "-" {
+            return Ok(None);
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.kind.as_str().as_bytes());
+        for path in self.mapping.iter().chain([&self.file]) {
+            let file =
+                File::open(path).with_context(|| format!("can't open {}", path.display()))?;
+            hasher.update_reader(file).with_context(|| format!("can't read {}", path.display()))?;
+        }
+        Ok(Some(hasher.finalize().to_hex()[..16].to_owned()))
+    }
+}
+
 /// An import under way.
 struct Importing {
+    log: Log,
     identify: Identify,
-    events: Vec<Event>,
+    kind: Kind,
+    /// The file's name, without its folder: part of the id of a row that has none.
+    name: String,
+    source: u16,
+    /// How many rows were imported before.
+    next: u64,
+    /// How many rows are read.
+    rows: u64,
+    places: Places,
+    at: Timestamp,
+    /// With their lines.
+    events: Vec<(u64, Event)>,
     dead: Vec<DeadLetter>,
     loaded: u64,
     rejected: u64,
-    source: u16,
 }
 
 impl Importing {
-    fn reject(
-        &mut self,
-        line: u64,
-        reason: String,
-        payload: Option<Vec<u8>>,
-        name: &str,
-        now: crate::model::Timestamp,
-    ) {
+    async fn begin(args: &Args, content: Option<String>, mut log: Log) -> anyhow::Result<Self> {
+        let name = args.file.file_name().unwrap_or(args.file.as_os_str()).to_string_lossy();
+        let source = match &content {
+            // The same under another file's name is the same.
+            Some(content) => (log.reader().sources().await?.into_iter())
+                .map(|(_, source)| source)
+                .find(|source| source.starts_with("import ") && source.ends_with(content))
+                .unwrap_or_else(|| format!("import of {} {name} {content}", args.kind.as_str())),
+            None => format!("import of {} from standard input", args.kind.as_str()),
+        };
+        let source = log.source(&source).await?;
+        let positions = log.reader().positions().await?;
+        let known = positions.iter().find(|p| p.source == source).filter(|_| content.is_some());
+        Ok(Self {
+            identify: Identify::stored(log.identity_key()),
+            log,
+            kind: args.kind,
+            name: name.into_owned(),
+            source,
+            next: known.map_or(0, |position| position.next),
+            rows: 0,
+            places: Places::default(),
+            at: SystemClock.now(),
+            events: Vec::new(),
+            dead: Vec::new(),
+            loaded: 0,
+            rejected: 0,
+        })
+    }
+
+    fn add(&mut self, entry: Entry<'_>, decode: &dyn Decode) {
+        let (Entry::Record { line, .. } | Entry::Rejected { line, .. }) = entry;
+        let place = self.places.next(line);
+        self.rows += 1;
+        if self.rows <= self.next {
+            return;
+        }
+        let bytes = match entry {
+            Entry::Rejected { reason, head, .. } => return self.reject(line, reason, Some(head)),
+            Entry::Record { bytes, .. } => bytes,
+        };
+        let raw = Raw {
+            bytes,
+            append_time: Some(self.at),
+            tie: Tie { source: self.source, partition: 0, offset: self.rows },
+            position: &format!("{}:{place}", self.name),
+        };
+        let mut events = Vec::new();
+        if let Err(rejected) = decode.decode(&raw, &mut events) {
+            return self.reject(line, rejected.reason, Some(bytes.to_vec()));
+        }
+        for mut event in events {
+            if self.kind.takes(&event.name) {
+                event.history = true;
+                self.events.push((line, event));
+            } else {
+                let reason = format!(
+                    "a {} event does not belong into an import of {}; import it as what it is",
+                    event.name,
+                    self.kind.as_str()
+                );
+                self.reject(line, reason, Some(bytes.to_vec()));
+            }
+        }
+    }
+
+    fn reject(&mut self, line: u64, reason: String, payload: Option<Vec<u8>>) {
         self.rejected += 1;
-        if self.rejected <= SHOWN as u64 {
-            say(&format!("  {name}:{line}: {reason}"));
+        if self.rejected <= SHOWN {
+            say(&format!("  {}:{line}: {reason}", self.name));
         }
         self.dead.push(DeadLetter {
             source: self.source,
@@ -205,39 +257,36 @@ impl Importing {
             position: line,
             reason,
             payload,
-            at: now,
+            at: self.at,
         });
     }
 
-    async fn write(&mut self, log: &mut Log, now: crate::model::Timestamp) -> anyhow::Result<()> {
-        self.identify.prefetch(&log.reader(), self.events.iter()).await?;
+    /// Writes what was read, with how far that is: an import that was cut off goes on from there.
+    async fn write(&mut self) -> anyhow::Result<()> {
+        let events = self.events.iter().map(|(_, event)| event);
+        self.identify.prefetch(&self.log.reader(), events).await?;
         let mut records: Vec<Record> = Vec::new();
-        for event in std::mem::take(&mut self.events) {
-            let line = event.tie.offset;
+        for (line, event) in std::mem::take(&mut self.events) {
             match self.identify.identify(event, &mut records) {
                 Ok(_) => self.loaded += 1,
                 Err(Rejected::Erased) => {}
                 Err(rejected) => {
-                    self.rejected += 1;
-                    self.dead.push(DeadLetter {
-                        source: self.source,
-                        partition: 0,
-                        position: line,
-                        reason: rejected.to_string(),
-                        payload: None,
-                        at: now,
-                    });
+                    let payload = rejected.event().and_then(|e| serde_json::to_vec(e).ok());
+                    self.reject(line, rejected.to_string(), payload);
                 }
             }
         }
+        let position = InputPosition { source: self.source, partition: 0, next: self.rows };
         let append = Append {
-            at: now,
+            at: self.at,
             records,
             graph: self.identify.take_changes(),
             dead_letters: std::mem::take(&mut self.dead),
+            // A file of which nothing was of use may be tried again.
+            positions: if self.loaded > 0 { vec![position] } else { Vec::new() },
             ..Append::default()
         };
-        log.append(append).await?;
+        self.log.append(append).await?;
         Ok(())
     }
 }

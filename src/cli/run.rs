@@ -105,8 +105,10 @@ async fn apply(
     }
     let now = clock.now();
     let newest = (0..log.partitions()).filter_map(|partition| log.last_tick(partition)).max();
-    // In force from an instant that no tick has passed yet.
-    let at = newest.map_or(now, |tick| now.max(tick.plus_ms(1)));
+    // In force from an instant that no tick has passed yet, and after the one before: a clock that
+    // was set back must not put the older release on top.
+    let passed = newest.max(last.map(|control| control.at));
+    let at = passed.map_or(now, |passed| now.max(passed.plus_ms(1)));
     log.put_release(id, &files, now).await?;
     let records = vec![Record::Control(Control { release: id, at })];
     log.append(Append { at: now, records, ..Append::default() }).await?;

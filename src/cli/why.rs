@@ -8,7 +8,7 @@ use anyhow::bail;
 use crate::engine::{CustomerState, TraceKind};
 use crate::identity::Identify;
 use crate::log::LogReader;
-use crate::model::CustomerId;
+use crate::model::{ConsentStatus, CustomerId};
 use crate::store::{Ledger, MessageStatus, SqliteLedger};
 
 use super::story::story;
@@ -126,10 +126,14 @@ fn standing(state: &CustomerState) -> Vec<String> {
     lines.push(format!("email {}, phone {}", address(&state.email), address(&state.phone)));
     for consent in &state.consents {
         lines.push(format!(
-            "consent by {}{}: {:?}, said {}",
+            "consent by {}{}: {}, said {}",
             consent.channel.as_str(),
             consent.topic.as_ref().map(|topic| format!(" for {topic}")).unwrap_or_default(),
-            consent.status,
+            match consent.status {
+                ConsentStatus::Given => "given",
+                ConsentStatus::Confirmed => "confirmed",
+                ConsentStatus::Withdrawn => "withdrawn",
+            },
             consent.at,
         ));
     }

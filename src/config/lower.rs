@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, Report, SourceFile};
+use crate::engine::{SENT_MARK_MS, SENT_MAX};
 use crate::journey::{Cap, ConsentRule, Shop};
-use crate::model::{Delay, MINUTE_MS, SECOND_MS, Text};
+use crate::model::{DAY_MS, Delay, MINUTE_MS, SECOND_MS, Text};
 use crate::yaml::{self, Kind, Node, OneOrMany, Read, Reader, Spanned};
 
 use super::env;
@@ -22,19 +23,18 @@ use super::{Checkpoint, Config, Http, Input, InputFormat, Origins, Store, Ticks}
 /// The most partitions of a log.
 pub const PARTITIONS_MAX: u32 = 256;
 
-/// The shortest identity key, in characters.
-pub const IDENTITY_KEY_CHARS_MIN: usize = 16;
+/// The shortest token of the HTTP server, in characters.
+pub const HTTP_TOKEN_CHARS_MIN: usize = 16;
 
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
 const BODY_LIMIT_DEFAULT: u64 = 16_000_000;
 const CACHE_BYTES_DEFAULT: u64 = 256_000_000;
 const TICK_EVERY_MS_DEFAULT: i64 = SECOND_MS;
 const GRACE_MS_DEFAULT: i64 = 10 * SECOND_MS;
-const CHECKPOINT_MS_DEFAULT: i64 = SECOND_MS / 2;
 const CHECKPOINT_RECORDS_DEFAULT: u32 = 20_000;
 
-/// The longest time between two ticks, and between two checkpoints.
-const EVERY_MS_MAX: i64 = 10 * MINUTE_MS;
+/// The longest time between two ticks.
+const TICK_EVERY_MS_MAX: i64 = 10 * MINUTE_MS;
 
 impl Config {
     /// Reads a configuration file, or none, with environment variables laid over it.
@@ -92,23 +92,7 @@ struct Lower<'a> {
 impl Lower<'_> {
     fn config(&mut self, syntax: ConfigFile) -> Config {
         let (default_shop, shops) = self.shops(syntax.shops.unwrap_or_default());
-        if let Some(key) = &syntax.identity_key
-            && key.value.expose().chars().count() < IDENTITY_KEY_CHARS_MIN
-        {
-            let message =
-                format!("`identity_key` has fewer than {IDENTITY_KEY_CHARS_MIN} characters");
-            self.fail(Code::BadValue, &key.span, message, "make one with `openssl rand -hex 32`");
-        }
-        if let Some(environment) = &syntax.environment
-            && environment.value == "production"
-            && syntax.identity_key.is_none()
-        {
-            let message = "production needs an `identity_key`";
-            let help = "set WAYPOST_IDENTITY_KEY to the output of `openssl rand -hex 32`, once";
-            self.fail(Code::MissingField, &environment.span, message, help);
-        }
         Config {
-            environment: syntax.environment.map(|environment| Text::from(environment.value)),
             store: self.store(syntax.store),
             journeys: self.path(syntax.journeys, "journeys"),
             templates: self.path(syntax.templates, "templates"),
@@ -122,7 +106,6 @@ impl Lower<'_> {
             ticks: self.ticks(syntax.ticks),
             checkpoint: self.checkpoint(syntax.checkpoint),
             cache_bytes: syntax.cache_bytes.map_or(CACHE_BYTES_DEFAULT, |size| size.value.0),
-            identity_key: syntax.identity_key.map(|key| key.value),
             default_shop,
             shops,
             consent: self.consent(syntax.consent.unwrap_or_default()),
@@ -201,6 +184,12 @@ impl Lower<'_> {
             let help = "set WAYPOST_HTTP_TOKEN, or listen on 127.0.0.1";
             self.fail(Code::MissingField, &listen.span, message, help);
         }
+        if let Some(token) = &http.token
+            && token.value.expose().chars().count() < HTTP_TOKEN_CHARS_MIN
+        {
+            let message = format!("`http.token` has fewer than {HTTP_TOKEN_CHARS_MIN} characters");
+            self.fail(Code::BadValue, &token.span, message, "make one with `openssl rand -hex 32`");
+        }
         if let Some(limit) = &http.body_limit
             && limit.value.0 == 0
         {
@@ -209,7 +198,7 @@ impl Lower<'_> {
         }
         Http {
             listen: http.listen.map_or(LISTEN_DEFAULT, |listen| listen.value.0),
-            token: http.token,
+            token: http.token.map(|token| token.value),
             body_limit: http.body_limit.map_or(BODY_LIMIT_DEFAULT, |limit| limit.value.0),
         }
     }
@@ -217,24 +206,20 @@ impl Lower<'_> {
     fn ticks(&mut self, ticks: Option<TicksSyntax>) -> Ticks {
         let (every, grace) = ticks.map_or((None, None), |ticks| (ticks.every, ticks.grace));
         Ticks {
-            every_ms: self.length(every, TICK_EVERY_MS_DEFAULT, EVERY_MS_MAX),
+            every_ms: self.length(every, TICK_EVERY_MS_DEFAULT, TICK_EVERY_MS_MAX),
             grace_ms: self.length(grace, GRACE_MS_DEFAULT, i64::MAX),
         }
     }
 
     fn checkpoint(&mut self, checkpoint: Option<CheckpointSyntax>) -> Checkpoint {
-        let (every, records) =
-            checkpoint.map_or((None, None), |checkpoint| (checkpoint.every, checkpoint.records));
+        let records = checkpoint.and_then(|checkpoint| checkpoint.records);
         if let Some(records) = &records
             && records.value == 0
         {
             let message = "a checkpoint holds at least one record";
             self.fail(Code::BadValue, &records.span, message, "leave it out for 20000");
         }
-        Checkpoint {
-            every_ms: self.length(every, CHECKPOINT_MS_DEFAULT, EVERY_MS_MAX),
-            records: records.map_or(CHECKPOINT_RECORDS_DEFAULT, |records| records.value),
-        }
+        Checkpoint { records: records.map_or(CHECKPOINT_RECORDS_DEFAULT, |records| records.value) }
     }
 
     /// An exact length of time of at least a millisecond.
@@ -288,10 +273,20 @@ impl Lower<'_> {
                 if limit.at_most.value == 0 {
                     let message = "a limit of nothing would send nothing";
                     self.fail(Code::BadValue, &limit.at_most.span, message, "write at least 1");
+                } else if limit.at_most.value as usize > SENT_MAX {
+                    let message =
+                        format!("only the last {SENT_MAX} messages of a customer are counted");
+                    let help = format!("write 1 to {SENT_MAX}");
+                    self.fail(Code::BadValue, &limit.at_most.span, message, &help);
                 }
                 if limit.per.value.nominal_ms() == 0 {
                     let message = "a duration longer than nothing belongs here";
                     self.fail(Code::BadDuration, &limit.per.span, message, "write as in 7 days");
+                } else if limit.per.value.nominal_ms() > SENT_MARK_MS {
+                    let days = SENT_MARK_MS / DAY_MS;
+                    let message = format!("messages are counted for {days} days");
+                    let help = format!("write at most {days} days");
+                    self.fail(Code::BadDuration, &limit.per.span, message, &help);
                 }
                 Cap {
                     channel: limit.channel,

@@ -22,7 +22,7 @@ use crate::model::{Delay, EventName, Text};
 
 pub use keys::{ConfigKey, keys};
 pub use load::{FILE_DEFAULT, LoadError, load, load_with_origins};
-pub use lower::{IDENTITY_KEY_CHARS_MIN, PARTITIONS_MAX};
+pub use lower::{HTTP_TOKEN_CHARS_MIN, PARTITIONS_MAX};
 pub use secret::Secret;
 pub use settings::{Origin, Origins, Setting};
 pub use syntax::schema;
@@ -30,8 +30,6 @@ pub use syntax::schema;
 /// Everything that is configured, checked and with its defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where this worker runs; only `production` has a meaning of its own.
-    pub environment: Option<Text>,
     /// The SQLite store.
     pub store: Store,
     /// The directory of journey files.
@@ -48,8 +46,6 @@ pub struct Config {
     pub checkpoint: Checkpoint,
     /// How much of the working set is kept in memory, in bytes.
     pub cache_bytes: u64,
-    /// Keys the hashes that stand for identities.
-    pub identity_key: Option<Secret>,
     /// The shop of events that name none, or none that is configured.
     pub default_shop: Shop,
     /// Shops by website or store view code, each completed from the default shop.
@@ -116,19 +112,11 @@ pub struct Ticks {
 /// When state is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// At the latest so long after the last one while there is work, in milliseconds.
-    pub every_ms: i64,
-    /// At the latest after so many records.
+    /// The most records that are read and committed together.
     pub records: u32,
 }
 
 impl Config {
-    /// Whether this worker serves real customers.
-    #[must_use]
-    pub fn is_production(&self) -> bool {
-        self.environment.as_deref() == Some("production")
-    }
-
     /// What journeys share, as the engine reads it.
     #[must_use]
     pub fn rules(&self) -> Rules {
@@ -147,13 +135,6 @@ impl Config {
                 })
                 .collect(),
         }
-    }
-
-    /// The key of identity hashes: made from `identity_key`, else one that everybody knows.
-    #[must_use]
-    pub fn identity_key_bytes(&self) -> [u8; 32] {
-        let text = self.identity_key.as_ref().map_or("", Secret::expose);
-        blake3::derive_key("waypost identity key 1", text.as_bytes())
     }
 }
 

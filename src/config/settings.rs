@@ -75,7 +75,6 @@ impl Config {
     #[must_use]
     pub fn settings(&self, origins: &Origins) -> Vec<Setting> {
         let mut all = Settings { origins, settings: Vec::new() };
-        all.add("environment", self.environment.as_deref());
         all.add("store.state", self.store.state.display().to_string());
         all.add("store.log", self.store.log.display().to_string());
         all.add("store.partitions", self.store.partitions);
@@ -89,10 +88,8 @@ impl Config {
         all.add("http.body_limit", self.http.body_limit);
         all.add("ticks.every", duration(self.ticks.every_ms));
         all.add("ticks.grace", duration(self.ticks.grace_ms));
-        all.add("checkpoint.every", duration(self.checkpoint.every_ms));
         all.add("checkpoint.records", self.checkpoint.records);
         all.add("cache_bytes", self.cache_bytes);
-        all.add("identity_key", secret(self.identity_key.as_ref()));
         all.shop("default", &self.default_shop);
         for (code, shop) in &self.shops {
             all.shop(code, shop);

@@ -20,8 +20,6 @@ pub fn schema() -> String {
 record! {
     /// The configuration of a worker.
     pub(super) struct ConfigFile("the configuration") {
-        /// Where this worker runs: `production`, or any other name.
-        environment "environment": optional Spanned<String>,
         /// The SQLite store.
         store "store": optional StoreSyntax,
         /// Directory of journey files. Default: `journeys`.
@@ -38,8 +36,6 @@ record! {
         checkpoint "checkpoint": optional CheckpointSyntax,
         /// How much of the working set is kept in memory. Default: 256 MB.
         cache_bytes "cache_bytes": optional Spanned<ByteSize>,
-        /// Keys the hashes that stand for identities; at least 16 characters, never changed.
-        identity_key "identity_key": optional Spanned<Secret>,
         /// Shops by website or store view code; `default` completes the others.
         shops "shops": optional BTreeMap<String, ShopSyntax>,
         /// What counts as consent; without a rule the customer must have said yes.
@@ -80,8 +76,9 @@ record! {
     pub(super) struct HttpSyntax("`http`") {
         /// Address and port. Default: `127.0.0.1:7070`.
         listen "listen": optional Spanned<Listen>,
-        /// What a caller must show as a bearer token; needed unless `listen` is a loopback address.
-        token "token": optional Secret,
+        /// What a caller must show as a bearer token, at least 16 characters; needed unless `listen`
+        /// is a loopback address.
+        token "token": optional Spanned<Secret>,
         /// The largest request body. Default: 16 MB.
         body_limit "body_limit": optional Spanned<ByteSize>,
     }
@@ -100,9 +97,7 @@ record! {
 record! {
     /// When state is written.
     pub(super) struct CheckpointSyntax("`checkpoint`") {
-        /// At the latest so long after the last one. Default: 500ms.
-        every "every": optional Spanned<Delay>,
-        /// At the latest after so many records. Default: 20000.
+        /// The most records that are read and committed together. Default: 20000.
         records "records": optional Spanned<u32>,
     }
 }
@@ -153,9 +148,9 @@ record! {
         channel "channel": optional MessageChannel,
         /// For one topic; without it for all together.
         topic "topic": optional String,
-        /// How many.
+        /// How many: 1 to 256.
         at_most "at_most": required Spanned<u32>,
-        /// In what time.
+        /// In what time, at most 92 days.
         per "per": required Spanned<Delay>,
         /// What happens to a message without room: `skip` (the default) or `wait`.
         on_cap "on_cap": optional OnCap,

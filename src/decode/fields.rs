@@ -36,24 +36,9 @@ pub(super) const fn usual_items(name: &EventName) -> ItemsAre {
     }
 }
 
-/// Whether the event tells of an order, so that it has [`OrderFacts`] even if they are empty.
-pub(super) const fn tells_of_order(name: &EventName) -> bool {
-    matches!(
-        name,
-        EventName::OrderPlaced
-            | EventName::OrderInvoiced
-            | EventName::OrderShipped
-            | EventName::OrderDelivered
-            | EventName::OrderCancelled
-            | EventName::OrderRefunded
-            | EventName::OrderReturnStarted
-            | EventName::OrderReturnCompleted
-    )
-}
-
 /// The order facts of an event, where they say something or the event tells of an order.
 pub(super) fn order_box(name: &EventName, order: OrderFacts) -> Option<Box<OrderFacts>> {
-    let wanted = tells_of_order(name)
+    let wanted = name.is_order()
         || order.id.is_some()
         || order.total.is_some()
         || order.discount.is_some()

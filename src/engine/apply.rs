@@ -1,7 +1,7 @@
 //! Applies one event to a customer: fold, goals, stops, waits, starts, in this order.
 
-use crate::journey::{EventRule, Matching, Step};
-use crate::model::{Event, EventName, Item, Text, Timestamp};
+use crate::journey::{EventRule, Matching, Plan, Step};
+use crate::model::{Delay, Event, EventName, Item, Text, Timestamp};
 
 use super::cart::{self, CartFold};
 use super::context::Context;
@@ -70,8 +70,10 @@ impl Engine {
             return;
         }
         if !state.seen.remember(&event.id, now) {
-            let detail = Text::from(event.name.as_str());
-            trace_customer(effects, now, TraceKind::Duplicate, Some(detail));
+            if !event.history {
+                let detail = Text::from(event.name.as_str());
+                trace_customer(effects, now, TraceKind::Duplicate, Some(detail));
+            }
             return;
         }
         let had = (state.email.is_some(), state.phone.is_some());
@@ -79,7 +81,7 @@ impl Engine {
         profile::fold(state, event, news);
         if let Some(orders::OrderNews::Known(placed)) = news {
             self.further_report(state, event, placed, now, arrival, effects);
-            self.addresses_found(state, had, now);
+            self.addresses_found(state, had, event.time);
             return;
         }
         let fold = if event.name.is_cart() {
@@ -111,7 +113,7 @@ impl Engine {
         self.outcome(state, event, now, effects);
         self.goals(state, &happening, effects);
         self.stops(state, &happening, |_| true, effects);
-        self.addresses_found(state, had, now);
+        self.addresses_found(state, had, event.time);
         self.waits(state, &happening, effects);
         if happening.cart_changed {
             self.revise(state, &happening, effects);
@@ -184,7 +186,7 @@ impl Engine {
         let event = happening.event;
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
-            if !run.may_send() {
+            if run.is_over() {
                 continue;
             }
             // An old order does not stop a newer cart's run.
@@ -236,6 +238,19 @@ impl Engine {
                         self.enter(state, place, then, time, effects);
                     }
                 }
+                Step::Message { .. } if standing.waiting == Waiting::Quiet => {
+                    if let Some((delay, at_most)) = quiet_before(run, &plan)
+                        && self.restarts_quiet(run, happening)
+                    {
+                        let zone = Context::of_run(state, &self.catalog.rules, run, time).zone();
+                        let latest = at_most.map(|most| standing.entered.plus(most, &zone));
+                        let restarted = time.plus(delay, &zone);
+                        let due = latest.map_or(restarted, |latest| restarted.min(latest));
+                        if let Some(standing) = &mut state.runs[place].at {
+                            standing.due = standing.due.max(due);
+                        }
+                    }
+                }
                 Step::Wait { .. } | Step::If { .. } | Step::Message { .. } | Step::End => {}
             }
         }
@@ -258,12 +273,13 @@ impl Engine {
         }
     }
 
-    /// Runs that waited for an address which is known now do their quiet wait again.
+    /// Runs that waited for an address which is known now do their last quiet wait again before
+    /// the message: whoever has just signed in is still there.
     pub(super) fn addresses_found(
         &self,
         state: &mut CustomerState,
         had: (bool, bool),
-        now: Timestamp,
+        at: Timestamp,
     ) {
         let (email, phone) = (state.email.is_some(), state.phone.is_some());
         if had == (email, phone) {
@@ -284,17 +300,13 @@ impl Engine {
             if state.address(*channel).is_none() {
                 continue;
             }
-            let before = run.quiet.and_then(|quiet| match plan.nodes.get(quiet as usize)?.step {
-                Step::WaitQuiet { delay, .. } => Some((quiet, delay)),
-                _ => None,
-            });
-            let zone = Context::of_run(state, &self.catalog.rules, run, now).zone();
-            let (node, due) = match before {
-                Some((quiet, delay)) => (quiet, now.plus(delay, &zone)),
-                None => (standing.node, now),
+            let (node, zone) =
+                (standing.node, Context::of_run(state, &self.catalog.rules, run, at).zone());
+            let (due, waiting) = match quiet_before(run, &plan) {
+                Some((delay, _)) => (at.plus(delay, &zone), Waiting::Quiet),
+                None => (at, Waiting::Node),
             };
-            state.runs[place].at =
-                Some(Standing { node, entered: now, due, waiting: Waiting::Node });
+            state.runs[place].at = Some(Standing { node, entered: at, due, waiting });
         }
     }
 
@@ -334,6 +346,14 @@ impl Engine {
             context.event = Some(event.into());
             condition.test(&context).unwrap_or(false)
         })
+    }
+}
+
+/// How long the last quiet wait was that the run has passed, and its longest.
+fn quiet_before(run: &Run, plan: &Plan) -> Option<(Delay, Option<Delay>)> {
+    match plan.nodes.get(run.quiet? as usize)?.step {
+        Step::WaitQuiet { delay, at_most, .. } => Some((delay, at_most)),
+        _ => None,
     }
 }
 

@@ -231,7 +231,7 @@ fn has_room(lines: &[Item], item: &Item) -> bool {
         return false;
     }
     // Small carts are not worth weighing.
-    lines.len() < 16
+    lines.len() < 4
         || lines.iter().chain([item]).map(weight_of).sum::<usize>() <= STATE_BYTES_MAX / 4
 }
 

@@ -26,7 +26,9 @@ impl Engine {
             self.take_back(state, place, at, reason, effects);
         }
         let run = &mut state.runs[place];
-        run.redo.clear();
+        if !came_to_its_end {
+            run.redo.clear();
+        }
         if !run.is_active() {
             return;
         }
@@ -38,7 +40,8 @@ impl Engine {
         trace_run(effects, run, at, kind, Some(reason), detail);
         let (journey, key, id) = (run.journey.clone(), run.key.clone(), run.id);
         let always = self.plan_of(run).is_some_and(|plan| plan.again == Again::Always);
-        state.mark(AgainMark { journey, key, ended: at, run: id, binding: !always });
+        let started = run.start.time;
+        state.mark(AgainMark { journey, key, ended: at, run: id, started, binding: !always });
     }
 
     /// Cancels the messages of a run that have not started.

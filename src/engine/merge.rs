@@ -1,10 +1,12 @@
 //! Two customers turn out to be one; a cart turns out to be another's.
 
-use crate::journey::Matching;
-use crate::model::{Text, Tie, Timestamp};
+use std::collections::BTreeMap;
+
+use crate::journey::{Matching, RunPer};
+use crate::model::{EventName, RunId, Text, Tie, Timestamp};
 
 use super::apply::shares_items;
-use super::profile::{ATTRIBUTES_MAX, CONSENTS_MAX};
+use super::profile::ATTRIBUTES_MAX;
 use super::state::{CARTS_MAX, Cart, CustomerState, RUNS_MAX, SENT_MAX, VIEWED_MAX};
 use super::{
     Arrival, Effect, Engine, Reason, Run, TraceKind, cart, orders, trace_customer, trace_run,
@@ -45,7 +47,18 @@ impl Engine {
             effects.push(Effect::Forward { winner });
             return;
         }
-        if state.erased_at.is_some() || state.merges.contains(&merge) {
+        if state.merges.contains(&merge) {
+            return;
+        }
+        if state.erased_at.is_some() {
+            // It was on its way when its receiver was erased, and goes the same way.
+            let detail = Text::from(arriving.id.to_string());
+            trace_customer(effects, arrival.instant(time), TraceKind::Merged, Some(detail));
+            let open = arriving.runs.iter().flat_map(|run| &run.open);
+            effects.extend(
+                open.map(|open| Effect::Cancel { message: open.id, reason: Reason::Erased }),
+            );
+            effects.push(Effect::Erase);
             return;
         }
         state.merges.push(merge);
@@ -55,15 +68,26 @@ impl Engine {
         self.keep_holdouts(state, &arriving);
         let detail = Text::from(arriving.id.to_string());
         trace_customer(effects, now, TraceKind::Merged, Some(detail));
-        let runs = unite(state, arriving);
+        // What each run last heard of its cart, before carts are dropped or joined.
+        let heard: BTreeMap<RunId, Timestamp> =
+            last_heard(state).chain(last_heard(&arriving)).collect();
+        let bought = drop_bought_carts(state, &mut arriving);
+        let numbered: Vec<Text> = self
+            .catalog
+            .plans()
+            .iter()
+            .filter(|active| active.plan.one_run_per == RunPer::Cart)
+            .map(|active| active.plan.name.clone())
+            .collect();
+        let runs = unite(state, arriving, &numbered);
         for run in runs {
             self.run_arrives(state, run, now, effects);
         }
         for place in 0..state.runs.len() {
-            self.hold_against_known(state, place, now, effects);
+            self.hold_against_known(state, place, &heard, &bought, now, effects);
         }
         // Whichever of the two had the address: each run looks for itself.
-        self.addresses_found(state, (false, false), now);
+        self.addresses_found(state, (false, false), time);
         self.tidy(state, now);
     }
 
@@ -106,7 +130,7 @@ impl Engine {
         }
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
-            if run.cart.as_ref() == Some(cart_id) && run.may_send() {
+            if run.cart.as_ref() == Some(cart_id) && !run.is_over() {
                 self.end_run(state, place, time, Reason::Moved, Some(cart_id.clone()), effects);
             }
         }
@@ -123,6 +147,7 @@ impl Engine {
         let twin = state.runs.iter().position(|own| {
             own.is_active() && run.is_active() && own.journey == run.journey && own.key == run.key
         });
+        self.make_room(state);
         if state.runs.len() >= RUNS_MAX {
             let reason = Some(Reason::TooMany);
             trace_run(effects, &run, now, TraceKind::Stopped, reason, None);
@@ -154,25 +179,31 @@ impl Engine {
         &self,
         state: &mut CustomerState,
         place: usize,
+        heard: &BTreeMap<RunId, Timestamp>,
+        bought: &[Text],
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         let run = &state.runs[place];
-        if !run.may_send() {
+        if run.is_over() {
             return;
         }
         let Some(plan) = self.plan_of(run) else { return };
-        let of_cart = run.cart.as_ref().and_then(|key| state.cart(key)).map(|cart| cart.touched_at);
-        let newest = of_cart.map_or(run.start.time, |touched| touched.max(run.start.time));
+        let its_cart_was_bought = run.cart.as_ref().is_some_and(|cart| bought.contains(cart));
+        let newest = heard.get(&run.id).copied().unwrap_or(run.start.time);
         let stop = plan.stops_when.iter().find(|rule| {
+            if rule.event == EventName::OrderPlaced && its_cart_was_bought {
+                return true;
+            }
             let about_it = match rule.matching {
                 Matching::Any => true,
                 Matching::SameItems => shares_items(state, run, &state.orders.last_items),
                 Matching::SameCart | Matching::SameOrder => false,
             };
-            about_it
-                && rule.condition.is_none()
-                && state.last(&rule.event).is_some_and(|last| last >= newest)
+            // What the run heard itself did not stop it; at an equal time another's event does.
+            let own = rule.event == run.start.name || rule.event.is_cart();
+            let after = |at: Timestamp| at > newest || (at == newest && !own);
+            about_it && rule.condition.is_none() && state.last(&rule.event).is_some_and(after)
         });
         if let Some(rule) = stop {
             let detail = Text::from(rule.event.as_str());
@@ -189,9 +220,38 @@ impl Engine {
     }
 }
 
+/// When each run of a customer last heard of its cart, its start included.
+fn last_heard(state: &CustomerState) -> impl Iterator<Item = (RunId, Timestamp)> {
+    state.runs.iter().map(|run| {
+        let cart = match &run.cart {
+            Some(key) => state.cart(key),
+            None => state.open_cart(),
+        };
+        let touched = cart.map_or(run.start.time, |cart| cart.touched_at);
+        (run.id, touched.max(run.start.time))
+    })
+}
+
+/// Drops the carts that were bought on the other side; says which. They don't come back.
+fn drop_bought_carts(state: &mut CustomerState, arriving: &mut CustomerState) -> Vec<Text> {
+    let mut bought = Vec::new();
+    let mut drop = |carts: &mut Vec<Cart>, closed: Option<(Timestamp, Tie)>| {
+        carts.retain(|cart| {
+            let open = closed.is_none_or(|(at, _)| cart.touched_at > at);
+            if !open && !cart.key.starts_with('#') {
+                bought.push(cart.key.clone());
+            }
+            open
+        });
+    };
+    drop(&mut arriving.carts, state.cart_closed);
+    drop(&mut state.carts, arriving.cart_closed);
+    bought
+}
+
 /// Unites everything but the runs, which it returns with their keys made the winner's.
-fn unite(state: &mut CustomerState, mut arriving: CustomerState) -> Vec<Run> {
-    renumber_carts(state, &mut arriving);
+fn unite(state: &mut CustomerState, mut arriving: CustomerState, per_cart: &[Text]) -> Vec<Run> {
+    renumber_carts(state, &mut arriving, per_cart);
     let prefer_arriving = arriving.known && !state.known;
     let newer_arrives = arriving.last_seen > state.last_seen;
     let pick = |own: &mut Option<Text>, theirs: Option<Text>, prefer: bool| {
@@ -221,15 +281,11 @@ fn unite(state: &mut CustomerState, mut arriving: CustomerState) -> Vec<Run> {
     state.first_seen = state.first_seen.min(arriving.first_seen);
     state.last_seen = state.last_seen.max(arriving.last_seen);
     state.last_active = state.last_active.max(arriving.last_active);
+    state.facts_at = state.facts_at.max(arriving.facts_at);
+    state.named_at = state.named_at.max(arriving.named_at);
     unite_marks(state, &mut arriving);
     orders::unite(state, &arriving.orders);
     unite_browse(state, &mut arriving, newer_arrives);
-    // A cart that was bought on the other side does not come back.
-    let open = |cart: &Cart, closed: Option<(Timestamp, Tie)>| {
-        closed.is_none_or(|(at, _)| cart.touched_at > at)
-    };
-    arriving.carts.retain(|cart| open(cart, state.cart_closed));
-    state.carts.retain(|cart| open(cart, arriving.cart_closed));
     state.carts.append(&mut arriving.carts);
     state.carts.sort_by(|a, b| (a.touched_at, &a.key).cmp(&(b.touched_at, &b.key)));
     let excess = state.carts.len().saturating_sub(CARTS_MAX);
@@ -252,8 +308,8 @@ fn unite(state: &mut CustomerState, mut arriving: CustomerState) -> Vec<Run> {
 
 /// Gives the arriving carts numbers that the winner has not used, wherever they are spoken of. An
 /// open cart without an id joins the winner's own, if there is one: without ids there is one cart.
-fn renumber_carts(state: &mut CustomerState, arriving: &mut CustomerState) {
-    let offset = state.carts_opened;
+fn renumber_carts(state: &mut CustomerState, arriving: &mut CustomerState, per_cart: &[Text]) {
+    let (offset, theirs_opened) = (state.carts_opened, arriving.carts_opened);
     state.carts_opened += arriving.carts_opened;
     let numbered = |cart: &Cart| cart.key.starts_with('#');
     let own_open = state.carts.iter().rposition(|cart| numbered(cart) && !cart.lines.is_empty());
@@ -269,15 +325,20 @@ fn renumber_carts(state: &mut CustomerState, arriving: &mut CustomerState) {
     let rename = |key: &mut Text| match &joined {
         Some((from, to)) if from == key => key.clone_from(to),
         _ => {
-            if let Some(number) = key.strip_prefix('#').and_then(|n| n.parse::<u32>().ok()) {
+            let number = key.strip_prefix('#').and_then(|number| number.parse::<u32>().ok());
+            if let Some(number) = number.filter(|number| *number <= theirs_opened) {
                 *key = Text::from(format!("#{}", number.saturating_add(offset)));
             }
         }
     };
     arriving.carts.iter_mut().for_each(|cart| rename(&mut cart.key));
-    arriving.again.iter_mut().for_each(|mark| rename(&mut mark.key));
+    // Only keys that are carts: an order or a field may look like a number of ours.
+    let of_carts = arriving.again.iter_mut().filter(|mark| per_cart.contains(&mark.journey));
+    of_carts.for_each(|mark| rename(&mut mark.key));
     for run in &mut arriving.runs {
-        rename(&mut run.key);
+        if run.cart.as_ref() == Some(&run.key) {
+            rename(&mut run.key);
+        }
         if let Some(cart) = &mut run.cart {
             rename(cart);
         }
@@ -296,18 +357,7 @@ fn renumber_carts(state: &mut CustomerState, arriving: &mut CustomerState) {
 
 fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
     for consent in arriving.consents.drain(..) {
-        let of = |own: &&mut super::Consent| {
-            own.channel == consent.channel && own.topic == consent.topic
-        };
-        match state.consents.iter_mut().find(of) {
-            Some(own) if own.at < consent.at => *own = consent,
-            Some(_) => {}
-            None => {
-                if state.consents.len() < CONSENTS_MAX {
-                    state.consents.push(consent);
-                }
-            }
-        }
+        super::profile::keep_consent(&mut state.consents, consent);
     }
     for mark in arriving.suppressed.drain(..) {
         if !state.suppressed.contains(&mark) {

@@ -204,7 +204,6 @@ impl Engine {
             data: data(&context),
         })));
         let run = &mut state.runs[place];
-        run.quiet = None;
         match run.decided.iter_mut().find(|(id, _)| id == step.id) {
             Some((_, count)) => *count += 1,
             None => run.decided.push((step.id.clone(), 1)),

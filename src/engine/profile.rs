@@ -13,7 +13,7 @@ pub(super) const ATTRIBUTES_MAX: usize = 64;
 /// The most kinds of event, beyond those Waypost knows, of which the last time is kept.
 const LAST_MAX: usize = 64;
 /// The most consents kept of one customer.
-pub(super) const CONSENTS_MAX: usize = 64;
+const CONSENTS_MAX: usize = 64;
 
 /// Applies everything but carts and orders.
 pub(super) fn fold(state: &mut CustomerState, event: &Event, news: Option<OrderNews>) {
@@ -75,7 +75,12 @@ pub(super) fn is_shopper_activity(event: &Event) -> bool {
 }
 
 fn identities(state: &mut CustomerState, event: &Event) {
-    let newest = state.facts_at.is_none_or(|at| at <= event.time);
+    if event.identities.is_empty() {
+        return;
+    }
+    // An older name that comes late does not replace a newer one.
+    let newest = state.named_at.is_none_or(|at| at <= event.time);
+    state.named_at = state.named_at.max(Some(event.time));
     for identity in &event.identities {
         let kept = match identity.namespace {
             Namespace::CustomerId => Some(&mut state.source_id),
@@ -113,7 +118,8 @@ fn facts(state: &mut CustomerState, event: &Event) {
     set(&mut profile.birth_date, &facts.birth_date);
     for (name, value) in &facts.attributes {
         match profile.attributes.iter_mut().find(|(known, _)| known == name) {
-            Some((_, kept)) => kept.clone_from(value),
+            Some((_, kept)) if newest => kept.clone_from(value),
+            Some(_) => {}
             None => {
                 if profile.attributes.len() < ATTRIBUTES_MAX {
                     profile.attributes.push((name.clone(), value.clone()));
@@ -150,24 +156,34 @@ fn consents(state: &mut CustomerState, event: &Event) {
 
 /// Keeps what was said last about a channel and topic.
 fn set_consent(state: &mut CustomerState, fact: &ConsentFact, event: &Event) {
-    let of_fact = |kept: &&mut Consent| kept.channel == fact.channel && kept.topic == fact.topic;
     let said = Consent {
         channel: fact.channel,
         topic: fact.topic.clone(),
         status: fact.status,
         at: event.time,
     };
-    match state.consents.iter_mut().find(of_fact) {
-        // A yes does not undo the confirmation of an earlier yes.
-        Some(kept)
-            if kept.status == ConsentStatus::Confirmed && fact.status == ConsentStatus::Given => {}
-        Some(kept) if kept.at <= event.time => *kept = said,
-        Some(_) => {}
-        None => {
-            if state.consents.len() < CONSENTS_MAX {
-                state.consents.push(said);
-            }
+    keep_consent(&mut state.consents, said);
+}
+
+/// Keeps what was said last of a channel and topic. At an equal time a no counts; a yes does not
+/// undo the confirmation of an earlier yes; and a no always finds room.
+pub(super) fn keep_consent(consents: &mut Vec<Consent>, said: Consent) {
+    use ConsentStatus::{Confirmed, Given, Withdrawn};
+    let of = |kept: &Consent| kept.channel == said.channel && kept.topic == said.topic;
+    if let Some(kept) = consents.iter_mut().find(|kept| of(kept)) {
+        let newer = said.at > kept.at || (said.at == kept.at && kept.status != Withdrawn);
+        if newer && !(kept.status == Confirmed && said.status == Given) {
+            *kept = said;
         }
+        return;
+    }
+    if consents.len() >= CONSENTS_MAX && said.status == Withdrawn {
+        // A yes that is forgotten sends nothing; a no that is forgotten would.
+        let yes = consents.iter().position(|kept| kept.status != Withdrawn);
+        consents.remove(yes.unwrap_or(0));
+    }
+    if consents.len() < CONSENTS_MAX {
+        consents.push(said);
     }
 }
 

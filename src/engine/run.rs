@@ -32,7 +32,7 @@ pub struct Run {
     pub holdout: bool,
     /// Where it stands; `None` once it is over.
     pub at: Option<Standing>,
-    /// The last quiet wait passed since a message was decided.
+    /// The last quiet wait that was passed.
     pub quiet: Option<NodeIx>,
     /// How often each step decided a message.
     pub decided: Vec<(Text, u32)>,
@@ -66,6 +66,8 @@ pub enum Waiting {
     Node,
     /// An address; when the timer fires, the message is withheld.
     Address,
+    /// Quiet, again: the address came, and its owner is there now.
+    Quiet,
 }
 
 /// What started a run, as conditions and templates see it.
@@ -81,7 +83,7 @@ pub struct StartEvent {
     pub channel: Channel,
     /// In which shop.
     pub shop: Option<Text>,
-    /// Its products, at most [`START_ITEMS_MAX`].
+    /// Its products, at most `START_ITEMS_MAX`.
     pub items: Vec<Item>,
     /// Its order.
     pub order: Option<Box<OrderFacts>>,
@@ -109,17 +111,17 @@ pub struct OpenMessage {
 }
 
 impl Run {
+    /// Whether nothing can come of it any more but its goal: it is not under way, and no message of
+    /// it waits for its start or for its next window.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        !self.is_active() && self.open.is_empty() && self.redo.is_empty()
+    }
+
     /// Whether it is under way, not merely waiting for outcomes or its goal.
     #[must_use]
     pub const fn is_active(&self) -> bool {
         self.at.is_some()
-    }
-
-    /// Whether a message of it may still go out: it is under way, or one that it decided has not
-    /// started, or waits for its next window.
-    #[must_use]
-    pub const fn may_send(&self) -> bool {
-        self.is_active() || !self.open.is_empty() || !self.redo.is_empty()
     }
 }
 

@@ -75,7 +75,7 @@ impl Engine {
         active: &ActivePlan,
         instant: Timestamp,
     ) -> Option<u128> {
-        if state.pointer.is_some() {
+        if state.pointer.is_some() || state.erased_at.is_some() || state.is_blank() {
             return None;
         }
         let candidate = Self::scheduled(instant);
@@ -116,6 +116,9 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let plan = &active.plan;
+        if state.weight() > STATE_BYTES_MAX {
+            state.lighten();
+        }
         let key = self.key(state, plan, &candidate);
         if let Some(reason) = self.refusal(state, active, &candidate, &key) {
             refuse(state, plan, candidate.now, reason, effects);
@@ -225,7 +228,10 @@ impl Engine {
         }
         let id = run_id(state, plan, key, candidate);
         let known = state.runs.iter().any(|run| run.id == id)
-            || state.again.iter().any(|mark| mark.run == id);
+            || state.again.iter().any(|mark| {
+                let same = mark.journey == plan.name && mark.key == *key;
+                mark.run == id || (same && mark.started > candidate.start.time)
+            });
         if known {
             return Some(Reason::Running);
         }
@@ -259,7 +265,7 @@ impl Engine {
         if plan.gives_way_to.iter().any(runs_other) {
             return Some(Reason::GaveWay);
         }
-        let kept = |run: &&Run| run.may_send();
+        let kept = |run: &&Run| !run.is_over();
         let too_large = state.weight() > STATE_BYTES_MAX;
         if too_large || state.runs.iter().filter(kept).count() >= RUNS_MAX {
             return Some(Reason::TooMany);
@@ -275,7 +281,12 @@ impl Engine {
         candidate: &Candidate<'_>,
     ) -> bool {
         plan.stops_when.iter().any(|rule| {
-            let since = state.last(&rule.event).is_some_and(|at| at >= candidate.start.time);
+            // At an equal time it counts as after, unless it is what starts the run.
+            let starts_it = rule.event == candidate.start.name
+                || candidate.context_event.is_some_and(|event| event.name == rule.event);
+            let since = state.last(&rule.event).is_some_and(|at| {
+                at > candidate.start.time || (at == candidate.start.time && !starts_it)
+            });
             since
                 && rule.condition.is_none()
                 && match rule.matching {
@@ -300,7 +311,7 @@ impl Engine {
     ) {
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
-            if run.journey == *starting || !run.may_send() {
+            if run.journey == *starting || run.is_over() {
                 continue;
             }
             let gives = self.plan_of(run).is_some_and(|plan| plan.gives_way_to.contains(starting));
@@ -311,9 +322,9 @@ impl Engine {
     }
 
     /// Drops the oldest run that only waits for its goal, where there is no room for another.
-    fn make_room(&self, state: &mut CustomerState) {
+    pub(super) fn make_room(&self, state: &mut CustomerState) {
         if state.runs.len() >= RUNS_MAX
-            && let Some(place) = state.runs.iter().position(|run| !run.may_send())
+            && let Some(place) = state.runs.iter().position(Run::is_over)
         {
             state.runs.remove(place);
         }

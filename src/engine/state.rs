@@ -28,8 +28,15 @@ pub const SEEN_MS: i64 = 24 * crate::model::HOUR_MS;
 pub const ORDERS_MAX: usize = 64;
 /// The most marks of earlier runs, for `again`.
 pub const AGAIN_MAX: usize = 128;
-/// The most sent marks kept for caps.
+/// The most sent marks kept for caps; the configuration takes no limit above it.
 pub const SENT_MAX: usize = 256;
+/// The most suppressed addresses remembered; the latest stay.
+pub const SUPPRESSED_MAX: usize = 32;
+/// The most merges remembered whose handover arrived; the log, too, leaves out a second one.
+pub const MERGES_MAX: usize = 256;
+/// The longest a sent mark is kept, in milliseconds; the configuration takes no limit over a
+/// longer time.
+pub const SENT_MARK_MS: i64 = 92 * crate::model::DAY_MS;
 /// The largest encoded state, in bytes: a soft limit that new runs and cart lines respect.
 pub const STATE_BYTES_MAX: usize = 64 * 1024;
 
@@ -64,6 +71,8 @@ pub struct CustomerState {
     pub profile: Profile,
     /// Effective time of the latest event that told facts about the person.
     pub facts_at: Option<Timestamp>,
+    /// Effective time of the latest event that named the customer.
+    pub named_at: Option<Timestamp>,
     /// What the customer said about being contacted.
     pub consents: Vec<Consent>,
     /// Channels whose address bounced for good or complained, with that address.
@@ -209,6 +218,8 @@ pub struct AgainMark {
     pub ended: Timestamp,
     /// The run; what started it can't start another.
     pub run: RunId,
+    /// When it started: nothing earlier starts another.
+    pub started: Timestamp,
     /// Whether the mark must outlive others: the journey does not let everyone in again at once.
     pub binding: bool,
 }
@@ -324,6 +335,7 @@ impl CustomerState {
             shop: None,
             profile: Profile::default(),
             facts_at: None,
+            named_at: None,
             consents: Vec::new(),
             suppressed: Vec::new(),
             carts: Vec::new(),
@@ -390,6 +402,26 @@ impl CustomerState {
         let carts: usize = self.carts.iter().map(|cart| items(&cart.lines)).sum();
         let starts: usize = self.runs.iter().map(|run| 200 + items(&run.start.items)).sum();
         carts + starts + items(&self.browse.items) + items(&self.orders.last_items)
+    }
+
+    /// Lets go of what matters least until the state is light enough: carts that no run is about,
+    /// the oldest first, runs that only wait for their goal, and most of what was looked at.
+    pub(super) fn lighten(&mut self) {
+        while self.weight() > STATE_BYTES_MAX {
+            let last = self.carts.len().saturating_sub(1);
+            let idle = self.carts[..last]
+                .iter()
+                .position(|cart| !self.runs.iter().any(|run| run.cart.as_ref() == Some(&cart.key)));
+            if let Some(place) = idle {
+                self.carts.remove(place);
+            } else if let Some(place) = self.runs.iter().position(Run::is_over) {
+                self.runs.remove(place);
+            } else if self.browse.items.len() > 4 {
+                self.browse.items.drain(..self.browse.items.len() - 4);
+            } else {
+                return;
+            }
+        }
     }
 
     /// The cart last touched.

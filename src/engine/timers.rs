@@ -15,7 +15,7 @@ use crate::model::{RunId, Timestamp};
 use super::context::Context;
 use super::message::Cause;
 use super::state::CustomerState;
-use super::{Effect, Engine, forget};
+use super::{Delivery, Effect, Engine, forget};
 
 /// One timer of a customer.
 #[derive(Clone, Copy)]
@@ -83,7 +83,8 @@ impl Engine {
             let due = self.absent_due(state, active)?;
             Some(((due, Reverse(active.plan.priority), RunId(0)), Timer::Absent(active)))
         });
-        let forget = forget::due(state).map(|due| ((due, Reverse(0), RunId(0)), Timer::Forget));
+        let forget = forget::due(state, self.options.delivery == Delivery::Live)
+            .map(|due| ((due, Reverse(0), RunId(0)), Timer::Forget));
         runs.chain(absents).chain(forget).min_by_key(|(rank, _)| *rank)
     }
 

@@ -38,23 +38,6 @@ impl Identify {
         }
     }
 
-    /// Those of these customers who are erased, or became one who is; in order, each once.
-    ///
-    /// # Errors
-    /// [`LoadError`] if the log can't be read.
-    pub async fn erased(
-        &mut self,
-        log: &LogReader,
-        customers: impl IntoIterator<Item = CustomerId>,
-    ) -> Result<Vec<CustomerId>, LoadError> {
-        let mut customers: Vec<CustomerId> = customers.into_iter().collect();
-        customers.sort_unstable();
-        customers.dedup();
-        self.load(log, customers.iter().map(|customer| customer.0)).await?;
-        customers.retain(|customer| matches!(self.graph.find(*customer), Found::Erased(_)));
-        Ok(customers)
-    }
-
     /// Loads the rows of these keys and all that they lead to.
     async fn load(
         &mut self,

@@ -1,6 +1,6 @@
 //! Identify: many ids of a customer become one. Pure: an event goes in, records come out.
 //!
-//! An event names its customer by identities of different strength ([`Namespace`] in order). The
+//! An event names its customer by identities of different strength ([`crate::model::Namespace`] in order). The
 //! strongest that is known says whose event it is; the rest is linked to that customer, and two
 //! customers that one event names together become one. The rules stand in
 //! `docs/decisions/0005-identity.md`; each has a story in the tests.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, Report, SourceFile, did_you_mean};
 use crate::model::EventName;
+use crate::yaml::Spanned;
 
 use super::compile::Loaded;
-use super::{Plan, Start};
+use super::{Matching, Plan, RunPer, Start};
 
 /// Names that are declared twice, and names that are not declared at all.
 pub(super) fn across_files(files: &[Loaded], report: &mut Report) {
@@ -89,4 +90,44 @@ pub(super) fn order_stop(
              meant to go on",
         ),
     );
+}
+
+/// A rule about the run's own cart or order needs runs that have one: else it would never match.
+pub(super) fn matching(matching: &Spanned<Matching>, loaded: &Loaded, report: &mut Report) {
+    let syntax = &loaded.syntax;
+    let Some(starts) = &syntax.starts_when.0 else { return };
+    let start = starts.value.event.as_ref().map(|event| &event.value);
+    let per = syntax.one_run_per.as_ref().map_or(&RunPer::Customer, |per| &per.value.0);
+    let (what, help) = match matching.value {
+        Matching::Any | Matching::SameItems => return,
+        Matching::SameCart if *per == RunPer::Cart || start.is_some_and(EventName::is_cart) => {
+            return;
+        }
+        Matching::SameCart => ("cart", "write `one_run_per: cart`, or start it by a cart event"),
+        Matching::SameOrder if *per == RunPer::Order || start.is_some_and(may_tell_of_an_order) => {
+            return;
+        }
+        Matching::SameOrder => {
+            ("order", "write `one_run_per: order`, or start it by an event such as order.placed")
+        }
+    };
+    report.push(
+        Diagnostic::error(
+            Code::Conflict,
+            &loaded.file,
+            matching.span.clone(),
+            format!("a run of this journey has no {what} of its own"),
+        )
+        .help(help),
+    );
+}
+
+/// Of the events that are known, those about orders and coupons carry an order; one of the shop's
+/// own may.
+const fn may_tell_of_an_order(event: &EventName) -> bool {
+    event.is_order()
+        || matches!(
+            event,
+            EventName::CouponIssued | EventName::CouponRedeemed | EventName::Custom(_)
+        )
 }

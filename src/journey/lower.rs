@@ -159,14 +159,17 @@ impl<'a> Lower<'a> {
     pub(super) fn rule(
         &mut self,
         event: Option<&Spanned<EventName>>,
-        matching: Option<Matching>,
+        matching: Option<&Spanned<Matching>>,
         condition: Option<&Condition>,
     ) -> EventRule {
+        if let Some(matching) = matching {
+            check::matching(matching, self.loaded, self.report);
+        }
         let scope = Scope { event: true, now: self.run_scope.now };
         EventRule {
             // A missing event is reported; no plan comes of it.
             event: event.map_or(EventName::PageViewed, |event| event.value.clone()),
-            matching: matching.unwrap_or(Matching::Any),
+            matching: matching.map_or(Matching::Any, |matching| matching.value),
             condition: self.condition(condition, scope),
         }
     }
@@ -248,11 +251,11 @@ impl<'a> Lower<'a> {
     }
 
     fn event_rule(&mut self, rule: &EventRuleSyntax) -> EventRule {
-        self.rule(Some(&rule.event), rule.matching, rule.condition.as_ref())
+        self.rule(Some(&rule.event), rule.matching.as_ref(), rule.condition.as_ref())
     }
 
     fn goal(&mut self, goal: &GoalSyntax) -> Goal {
-        let rule = self.rule(Some(&goal.event), goal.matching, goal.condition.as_ref());
+        let rule = self.rule(Some(&goal.event), goal.matching.as_ref(), goal.condition.as_ref());
         let within =
             goal.within.as_ref().map_or(GOAL_WITHIN_DEFAULT, |within| self.positive(within));
         Goal { rule, within }
@@ -261,8 +264,13 @@ impl<'a> Lower<'a> {
     fn one_run_per(&mut self) -> RunPer {
         let Some(per) = &self.loaded.syntax.one_run_per else { return RunPer::Customer };
         let by_event = self.run_scope.event;
-        if let (RunPer::Field(_), false) = (&per.value.0, by_event) {
-            let message = "no event starts this journey, so its fields can't be counted by";
+        let nothing = match &per.value.0 {
+            RunPer::Field(_) => Some("its fields can't be counted by"),
+            RunPer::Order => Some("there is no order to count by"),
+            RunPer::Customer | RunPer::Cart => None,
+        };
+        if let (Some(nothing), false) = (nothing, by_event) {
+            let message = format!("no event starts this journey, so {nothing}");
             self.fail::<()>(Code::OutOfScope, &per.span, message);
         }
         per.value.0.clone()

@@ -163,7 +163,11 @@ impl Build<'_, '_> {
 
     fn wait_for(&mut self, wait: &WaitForSyntax) -> Step {
         Step::WaitFor {
-            rule: self.lower.rule(wait.event.0.as_ref(), wait.matching, wait.condition.as_ref()),
+            rule: self.lower.rule(
+                wait.event.0.as_ref(),
+                wait.matching.as_ref(),
+                wait.condition.as_ref(),
+            ),
             at_most: wait
                 .at_most
                 .0

@@ -87,7 +87,7 @@ record! {
         /// The event.
         event "event": required Spanned<EventName>,
         /// Which of them: `same_items`, `same_cart` or `same_order`; without it any.
-        matching "match": optional Matching,
+        matching "match": optional Spanned<Matching>,
         /// A further condition.
         condition "if": optional Condition,
     }
@@ -141,7 +141,7 @@ record! {
         /// The event.
         event "event": required Spanned<EventName>,
         /// Which of them: `same_items`, `same_cart` or `same_order`; without it any.
-        matching "match": optional Matching,
+        matching "match": optional Spanned<Matching>,
         /// A further condition.
         condition "if": optional Condition,
         /// Within what time of the start; without it 7 days.
@@ -175,7 +175,7 @@ record! {
         /// The event.
         event "event": needed Spanned<EventName>,
         /// Which of them: `same_items`, `same_cart` or `same_order`; without it any.
-        matching "match": optional Matching,
+        matching "match": optional Spanned<Matching>,
         /// A further condition.
         condition "if": optional Condition,
         /// But no longer than this.

@@ -9,6 +9,8 @@ use super::SendWindow;
 /// How many days ahead an opening is searched for: a window open on one weekday, one of whose
 /// openings falls into a DST gap, opens within this time.
 const DAYS_AHEAD_MAX: i32 = 15;
+/// A minute of the day that no change of the clock leaves out.
+const NOON: u16 = 12 * 60;
 
 impl SendWindow {
     /// When a message that is due at `at` may go out, and when the window it goes out in closes:
@@ -38,6 +40,10 @@ impl SendWindow {
     /// The window that opens on this date, if one does.
     fn on(&self, date: Date, zone: &Zone) -> Option<(Timestamp, Timestamp)> {
         if !self.days[usize::from(day_number(date.weekday()))] {
+            return None;
+        }
+        // A zone that moves over the date line leaves a whole date out.
+        if zone.at(date, NOON).zoned(zone).date() != date {
             return None;
         }
         let all_day = self.from_minute == self.to_minute;
@@ -108,6 +114,19 @@ mod tests {
             "2026-01-07T12:00:00Z",
             "2026-01-07T12:00:00Z",
             "2026-01-09T23:00:00Z",
+        );
+    }
+
+    #[test]
+    fn a_date_that_a_zone_leaves_out_opens_nothing() {
+        // Apia had no Friday 30 December 2011; the next Friday is the 6th.
+        let fridays = window([false, false, false, false, true, false, false], 180, 181);
+        check(
+            &fridays,
+            "Pacific/Apia",
+            "2011-12-28T16:46:00Z",
+            "2012-01-05T13:00:00Z",
+            "2012-01-05T13:01:00Z",
         );
     }
 

@@ -1,6 +1,7 @@
 //! Runs a customer's records and timers in order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
 use crate::engine::{Arrival, CustomerState, Effect};
 use crate::log::{CustomerEvent, Handover, Record};
@@ -40,7 +41,7 @@ impl<S: Store> Lane<S> {
         };
         let mut done: BTreeSet<CustomerId> = BTreeSet::new();
         for id in ids {
-            match groups.get(&id).map(Vec::as_slice) {
+            match groups.get(&id).map(|group| group.as_slice()) {
                 Some([first, others @ ..]) => {
                     if done.insert(*first) {
                         self.run_group(*first, others, &mut fresh, watermark)?;
@@ -57,21 +58,8 @@ impl<S: Store> Lane<S> {
         &self,
         ids: &[CustomerId],
         fresh: &ByCustomer<Vec<Arrived>>,
-    ) -> BTreeMap<CustomerId, Vec<CustomerId>> {
-        let mut groups: BTreeMap<CustomerId, Vec<CustomerId>> = BTreeMap::new();
-        let mut tie = |a: CustomerId, b: CustomerId| {
-            if groups.get(&a).is_some_and(|group| group.contains(&b)) {
-                return false;
-            }
-            let mut united = groups.remove(&a).unwrap_or_else(|| vec![a]);
-            united.extend(groups.remove(&b).unwrap_or_else(|| vec![b]));
-            united.sort_unstable();
-            united.dedup();
-            for id in united.clone() {
-                groups.insert(id, united.clone());
-            }
-            true
-        };
+    ) -> BTreeMap<CustomerId, Rc<Vec<CustomerId>>> {
+        let mut ties = Ties::default();
         let mut look_at: Vec<CustomerId> = ids.to_vec();
         while let Some(id) = look_at.pop() {
             let queued = fresh.get(&id).into_iter().chain(self.pending.get(&id)).flatten();
@@ -81,13 +69,13 @@ impl<S: Store> Lane<S> {
             });
             let points_to = self.residents.state(id).and_then(|state| state.pointer);
             for other in merged.chain(points_to) {
-                if tie(id, other) {
+                if ties.tie(id, other) {
                     // What the other is tied to, even where nothing is due for it.
                     look_at.push(other);
                 }
             }
         }
-        groups
+        ties.groups()
     }
 
     fn run_group(
@@ -306,6 +294,45 @@ impl<S: Store> Lane<S> {
             let touched = S::KEEPS_STATES && (member.touched || woken);
             self.residents.put_back(member.resident, next_due, touched, watermark);
         }
+    }
+}
+
+/// Which customers are tied together: each points to another of its group, the last to itself.
+#[derive(Default)]
+struct Ties(BTreeMap<CustomerId, CustomerId>);
+
+impl Ties {
+    /// Ties two customers; `false` if they were tied already.
+    fn tie(&mut self, a: CustomerId, b: CustomerId) -> bool {
+        let (a, b) = (self.root(a), self.root(b));
+        self.0.insert(a.max(b), a.min(b));
+        self.0.insert(a.min(b), a.min(b));
+        a != b
+    }
+
+    fn root(&mut self, id: CustomerId) -> CustomerId {
+        let mut root = id;
+        while let Some(next) = self.0.get(&root).copied().filter(|next| *next != root) {
+            root = next;
+        }
+        // Points straight to the end, so that long chains are walked once.
+        if root != id {
+            self.0.insert(id, root);
+        }
+        root
+    }
+
+    /// The groups by each of their members, every group in the order of ids.
+    fn groups(mut self) -> BTreeMap<CustomerId, Rc<Vec<CustomerId>>> {
+        let mut members: BTreeMap<CustomerId, Vec<CustomerId>> = BTreeMap::new();
+        for id in self.0.keys().copied().collect::<Vec<_>>() {
+            members.entry(self.root(id)).or_default().push(id);
+        }
+        let mut groups = BTreeMap::new();
+        for group in members.into_values().map(Rc::new) {
+            groups.extend(group.iter().map(|id| (*id, Rc::clone(&group))));
+        }
+        groups
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Lane<S> {
     /// Activations that the watermark has not reached, with their offsets.
     controls: Vec<(u64, Control, Release)>,
     residents: Residents,
+    /// How much of the states passes leave in memory.
+    cache_bytes: usize,
     /// The next scheduled instant, and the watermark at which it was found.
     next_schedule: Option<(Timestamp, Option<Timestamp>)>,
     /// A merge was ever pushed, so that customers may be tied together.
@@ -109,6 +111,7 @@ impl<S: Store> Lane<S> {
             pending: ByCustomer::default(),
             controls: Vec::new(),
             residents: Residents::default(),
+            cache_bytes: usize::MAX,
             next_schedule: None,
             ties: false,
             output: Output::default(),
@@ -216,11 +219,15 @@ impl<S: Store> Lane<S> {
             queue.first().is_some_and(|first| first.time <= watermark).then_some(*customer)
         }));
         self.residents.pop_due(watermark, &mut ids);
-        ids.extend(self.store.due(self.lease, watermark).await?);
+        let due = self.store.due(self.lease, watermark).await?;
+        ids.extend(&due);
         ids.sort_unstable();
         ids.dedup();
         self.bring_in(&ids).await?;
-        self.run_customers(ids, fresh, watermark).await
+        self.run_customers(ids, fresh, watermark).await?;
+        // Those of whom nothing was due: the stored time is corrected, or each flush wakes them.
+        self.residents.touch(&due);
+        Ok(())
     }
 
     /// Puts records into a customer's queue, in the order of time and tie.
@@ -281,8 +288,9 @@ impl<S: Store> Lane<S> {
         self.store.commit(self.lease, checkpoint).await
     }
 
-    /// Lets go of states that were not used lately, down to `bytes`.
+    /// Lets go of states that were not used lately, down to `bytes`; passes keep to it, too.
     pub fn trim(&mut self, bytes: usize) {
+        self.cache_bytes = bytes;
         self.residents.trim(bytes);
     }
 
@@ -297,7 +305,11 @@ impl<S: Store> Lane<S> {
                 Some(resident.state.encode().map_err(unusable)?)
             };
             resident.bytes = state.as_ref().map_or(0, Vec::len);
+            let gone = state.is_none();
             rows.push(StateRow { customer: id, next_due: resident.indexed, state });
+            if gone {
+                self.residents.let_go(id);
+            }
         }
         Ok(rows)
     }

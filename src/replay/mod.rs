@@ -278,7 +278,9 @@ impl World {
         }
         self.flush(watch)?;
         self.give(None, watch)?;
-        for state in self.lane.states().filter(|state| state.pointer.is_none()) {
+        for state in
+            self.lane.states().filter(|state| state.pointer.is_none() && state.erased_at.is_none())
+        {
             self.summary.customers += 1;
             self.summary.consent_seen |= !state.consents.is_empty();
             let mailable = self.lane.engine().may_be_contacted(state, MessageChannel::Email);

@@ -15,9 +15,9 @@ use tokio::time::MissedTickBehavior;
 use crate::decode::Decoder;
 use crate::engine::CustomerState;
 use crate::identity::{Identify, Rejected};
-use crate::log::{Append, CustomerEvent, DeadLetter, InputPosition, Log, Record};
-use crate::model::{CustomerId, Event, EventName, Timestamp, derive};
-use crate::store::{self, Ledger, OutboxRow, SqliteStore, Store};
+use crate::log::{Append, DeadLetter, InputPosition, Log, Record};
+use crate::model::{CustomerId, Event, EventName, Timestamp};
+use crate::store::{self, Ledger, SqliteStore, Store};
 
 use super::{Clock, Error, Options};
 
@@ -311,38 +311,11 @@ impl Ingest {
                 return Ok(());
             }
             let ids: Vec<u128> = rows.iter().map(|row| row.id).collect();
-            let relayed = self.let_through(rows).await?;
+            let relayed = rows.into_iter().map(|row| (row.id, row.record)).collect();
             let at = self.clock.now();
             self.log.append(Append { at, relayed, ..Append::default() }).await?;
             self.store.outbox_done(&ids).await?;
         }
-    }
-
-    /// What may enter the log: nothing rebuilds a customer who was erased meanwhile. A state that
-    /// is handed over to one must still arrive, so that its messages are taken back and their
-    /// content is erased; the erasure follows it.
-    async fn let_through(&mut self, rows: Vec<OutboxRow>) -> Result<Vec<(u128, Record)>, Error> {
-        let reader = self.log.reader();
-        let whose = rows.iter().filter_map(|row| row.record.customer());
-        let erased = self.identify.erased(&reader, whose).await?;
-        let mut relayed = Vec::with_capacity(rows.len());
-        for OutboxRow { id, record } in rows {
-            let gone = record.customer().filter(|customer| erased.contains(customer));
-            match (gone, &record) {
-                (None, _) => relayed.push((id, record)),
-                (Some(customer), Record::Handover(handover)) => {
-                    let mut event =
-                        Event::new("erased before", EventName::CustomerDeleted, handover.time);
-                    event.tie = handover.tie;
-                    relayed.push((id, record));
-                    let again = derive("erased before", &[&id.to_be_bytes()]);
-                    let event = Record::Event(Box::new(CustomerEvent { customer, event }));
-                    relayed.push((again, event));
-                }
-                (Some(_), _) => {}
-            }
-        }
-        Ok(relayed)
     }
 
     /// Writes a submission, and those that wait behind it.

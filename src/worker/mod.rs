@@ -1,7 +1,7 @@
 //! The embedded worker: HTTP and standard input in, the log and its lanes, decided messages out.
 //!
-//! Three kinds of task, one direction: doors ([`http`], standard input) hand decoded records to
-//! [`ingest`], the only writer of the log; each [`lanes`] task follows one partition and commits
+//! Three kinds of task, one direction: doors (`http`, standard input) hand decoded records to
+//! `ingest`, the only writer of the log; each `lanes` task follows one partition and commits
 //! its checkpoints. Ingest also writes the ticks, and takes what lanes leave in the outbox.
 
 mod clock;

@@ -171,12 +171,7 @@ fn the_worker_does_what_the_readme_says() {
         ("WAYPOST_HTTP_LISTEN", "127.0.0.1:0"),
         ("WAYPOST_TICKS_GRACE", "1ms"),
     ];
-    let worker = Command::new(WAYPOST)
-        .arg("run")
-        .envs(settings)
-        .current_dir(folder.path())
-        .stderr(Stdio::piped())
-        .spawn();
+    let worker = binary(folder.path()).arg("run").envs(settings).stderr(Stdio::piped()).spawn();
     let mut worker = Running(worker.expect("the worker starts"));
     let mut talk = BufReader::new(worker.0.stderr.take().expect("its standard error"));
     let mut address = String::new();
@@ -409,12 +404,21 @@ fn label(line: &str) -> String {
 }
 
 fn waypost(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(WAYPOST)
-        .args(arguments)
-        .current_dir(folder)
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the binary runs")
+    binary(folder).args(arguments).output().expect("the binary runs")
+}
+
+/// The binary, in a folder, without settings that happen to be in the environment.
+fn binary(folder: &Path) -> Command {
+    let mut command = Command::new(WAYPOST);
+    command.current_dir(folder).env("NO_COLOR", "1");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn is_setting(name: &std::ffi::OsStr) -> bool {
+    name.to_string_lossy().starts_with("WAYPOST_")
 }
 
 fn stdout(output: &Output) -> String {

@@ -3,6 +3,7 @@
 mod decode;
 mod diagnostics;
 mod docs;
+mod encodings;
 mod generate;
 mod generated;
 mod identify;

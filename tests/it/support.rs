@@ -9,7 +9,7 @@ use std::io::Write as _;
 #[must_use]
 pub(crate) fn full(test: &str, why: &str) -> bool {
     #[expect(clippy::disallowed_methods, reason = "how tests/run asks for the long tests")]
-    let full = std::env::var("WAYPOST_FULL").is_ok_and(|value| value == "1");
+    let full = std::env::var("TESTS_FULL").is_ok_and(|value| value == "1");
     if !full {
         // Straight to the handle: the test harness keeps what `println!` writes to itself.
         let line = format!("left to tests/run: {test} ({why})\n");

@@ -7,7 +7,6 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::shape::Data;
-use crate::decode::fields::tells_of_order;
 use crate::model::EventName;
 
 /// The JSON Schema of one event, or of an array of them; `docs/schema/cloudevents.schema.json`.
@@ -125,9 +124,7 @@ pub fn data_fields(name: &EventName) -> &'static [&'static str] {
         | E::RequisitionListDeleted => &["customer", "shop", "channel", "items"],
         E::CouponIssued | E::CouponRedeemed => &["customer", "shop", "channel", "order"],
         E::Custom(_) => &["customer", "shop", "channel"],
-        order if tells_of_order(order) => {
-            &["customer", "shop", "channel", "order", "items", "profile"]
-        }
+        order if order.is_order() => &["customer", "shop", "channel", "order", "items", "profile"],
         _outcome => &["customer", "message", "revision", "reason", "link"],
     }
 }

@@ -10,7 +10,7 @@ use super::plan::{
 use super::words::consent_status;
 use crate::decode::fields::{
     add_identity, amount, channel, count, id, is_known, label, options, order_box, price_of_one,
-    quantity, tells_of_order, time, url, usual_items,
+    quantity, time, url, usual_items,
 };
 use crate::decode::xdm::phone;
 use crate::decode::{Raw, Rejected, effective_time};
@@ -59,7 +59,7 @@ pub(super) fn event(
             Some(ItemsWord::None) | None => usual_items(&event.name),
         };
     }
-    if tells_of_order(&event.name) {
+    if event.name.is_order() {
         let order = order(&plan.order, record)?;
         event.order = order_box(&event.name, order);
     }

@@ -1,6 +1,6 @@
 //! Real files, counted: public data sets that are not part of the project.
 //!
-//! They are looked for in the folder that `WAYPOST_SHARED_DATA` names, else in `../shared/data`
+//! They are looked for in the folder that `TESTS_SHARED_DATA` names, else in `../shared/data`
 //! beside the crate. Where they are absent, each test says that it was left out.
 
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use super::cases::{APPEND_TIME, crate_root, shipped};
 
 /// The file, if it is there; says so if it is not.
 fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("WAYPOST_SHARED_DATA")
+    let folder = std::env::var_os("TESTS_SHARED_DATA")
         .map_or_else(|| crate_root().join("../shared/data"), PathBuf::from);
     let path = folder.join(name);
     if path.exists() {
         return Some(path);
     }
     // Written past the test harness, which would hide it.
-    let note = format!("left out: {} is not there; set WAYPOST_SHARED_DATA\n", path.display());
+    let note = format!("left out: {} is not there; set TESTS_SHARED_DATA\n", path.display());
     std::io::stderr().write_all(note.as_bytes()).expect("standard error");
     None
 }

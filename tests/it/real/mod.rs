@@ -2,7 +2,7 @@
 //! enough to be believed.
 //!
 //! The files are public data sets that are no part of the project. They are looked for in the
-//! folder that `WAYPOST_SHARED_DATA` names, else in `../shared/data` beside the crate. Where one
+//! folder that `TESTS_SHARED_DATA` names, else in `../shared/data` beside the crate. Where one
 //! is absent, the test that needs it says that it was left out.
 
 mod carts;
@@ -38,7 +38,7 @@ const GRACE: i64 = 10 * SECOND;
 
 /// The path of a shared file, if it is there; else says which test is left out.
 fn shared(test: &str, name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("WAYPOST_SHARED_DATA").map_or_else(
+    let folder = std::env::var_os("TESTS_SHARED_DATA").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
         PathBuf::from,
     );
@@ -47,10 +47,8 @@ fn shared(test: &str, name: &str) -> Option<PathBuf> {
         return Some(path);
     }
     // Written past the test harness, which would hide it.
-    let note = format!(
-        "left out: real::{test}: {} is not there; set WAYPOST_SHARED_DATA\n",
-        path.display()
-    );
+    let note =
+        format!("left out: real::{test}: {} is not there; set TESTS_SHARED_DATA\n", path.display());
     std::io::stderr().write_all(note.as_bytes()).expect("standard error takes a line");
     None
 }

@@ -99,6 +99,8 @@ fn everything_answered_is_in_the_log(shop: &Shop, sent: &BTreeMap<String, Sent>)
             sent.unanswered
         );
     }
+    // Written by the worker itself, behind a state that arrived after its customer was deleted.
+    found.remove("erased before");
     assert_eq!(found, BTreeMap::new(), "nobody sent these");
 }
 

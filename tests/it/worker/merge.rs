@@ -191,7 +191,7 @@ fn a_deletion_right_after_a_sign_in_leaves_nothing_behind() {
     shop.wait_until_applied();
     worker.stops();
     shop.verified();
-    let left = "SELECT count(*) FROM states WHERE instr(state, CAST('device' AS BLOB)) OR instr(state, CAST('@' AS BLOB))";
+    let left = "SELECT count(*) FROM states WHERE instr(state, CAST('device' AS BLOB)) OR instr(state, CAST('@shop' AS BLOB))";
     assert_eq!(shop.count("data/state.db", left), 0);
     let runs = "SELECT count(*) FROM messages WHERE status = 'decided'";
     assert_eq!(shop.count("data/state.db", runs), 0);
@@ -204,4 +204,31 @@ fn a_deletion_right_after_a_sign_in_leaves_nothing_behind() {
     worker.stops();
     assert_eq!(shop.run(&["why", "p0@shop.example"]).code, Some(0));
     shop.verified();
+}
+
+#[test]
+fn messages_decided_under_another_name_are_erased_too() {
+    let shop = Shop::new(4, &[THANKS]);
+    let worker = shop.start();
+    let people = people();
+    // The shop knows an account without an address, and an address that ordered by telephone.
+    each(&worker, &people, |person| {
+        plain(&format!("created {}", person.id), "customer.created", &person.account()[..1])
+    });
+    each(&worker, &people, Person::order);
+    let thanks = "SELECT count(*) FROM messages WHERE data IS NOT NULL";
+    shop.wait_for("the thanks", thanks, |count| count == PEOPLE as i64);
+    let together: Vec<String> = people
+        .iter()
+        .flat_map(|person| {
+            let delete = format!("delete {}", person.id);
+            [person.sign_in(), plain(&delete, "customer.deleted", &person.account()[..1])]
+        })
+        .collect();
+    worker.takes(&together.join("\n"));
+    shop.wait_for("all of it to go", thanks, |count| count == 0);
+    let sent = "SELECT count(*) FROM messages WHERE status = 'decided'";
+    shop.wait_for("nothing to be sent", sent, |count| count == 0);
+    worker.stops();
+    assert_eq!(shop.verified()["erased"], PEOPLE as i64);
 }

@@ -1,11 +1,17 @@
 //! The embedded worker as a real process: HTTP in, kills, stops, restarts; `why`, `verify`, `import`.
 
 mod events;
+mod files;
+mod future;
 mod http;
+mod import;
 mod kill;
+mod lanes;
 mod merge;
+mod releases;
 mod shop;
 mod stop;
+mod why;
 
 /// Reminds of a cart after it was quiet for a second, and again two seconds later.
 const CART: (&str, &str) = (

@@ -87,7 +87,24 @@ impl Shop {
 
     /// Starts the worker; how it ended, if it did before it listened.
     pub(super) fn start_with(&self, args: &[&str], stdin: Stdio) -> Result<Worker, Done> {
-        let mut command = self.command(args);
+        self.spawn(self.command(args), stdin)
+    }
+
+    /// Starts the worker by another program, which becomes it.
+    pub(super) fn start_by(
+        &self,
+        program: &[&str],
+        args: &[&str],
+        stdin: Stdio,
+    ) -> Result<Worker, Done> {
+        let own = self.command(args);
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(own.get_program()).args(own.get_args());
+        command.current_dir(self.folder.path()).env_clear();
+        self.spawn(command, stdin)
+    }
+
+    fn spawn(&self, mut command: Command, stdin: Stdio) -> Result<Worker, Done> {
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the worker starts");
         let stderr = child.stderr.take().expect("its stderr");

@@ -1,0 +1,94 @@
+//! `waypost why`: a decided, a withheld and a stopped message in plain words.
+
+use super::events::{cart_add, consent, order, plain};
+use super::shop::Shop;
+use super::{CART, THANKS};
+
+const ANN: &[(&str, &str)] = &[("id", "7001"), ("email", "ann@shop.example")];
+const BOB: &[(&str, &str)] = &[("id", "7002"), ("email", "bob@shop.example")];
+const CID: &[(&str, &str)] = &[("id", "7003"), ("email", "cid@shop.example")];
+
+/// What `why` writes, with times and Waypost's own ids replaced: they differ from run to run.
+fn told(shop: &Shop, args: &[&str]) -> String {
+    let done = shop.run(&[&["why"], args].concat());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(done.stderr, "");
+    let mut told = String::new();
+    for line in done.stdout.lines() {
+        let words = line.split(' ').map(|word| {
+            let bare = word.trim_end_matches([',', ':']);
+            let after = &word[bare.len()..];
+            if bare.parse::<waypost::model::Timestamp>().is_ok() {
+                format!("TIME{after}")
+            } else if bare.parse::<waypost::model::CustomerId>().is_ok() {
+                format!("CUSTOMER{after}")
+            } else {
+                word.to_owned()
+            }
+        });
+        told.push_str(&words.collect::<Vec<_>>().join(" "));
+        told.push('\n');
+    }
+    told
+}
+
+#[test]
+fn each_message_is_explained() {
+    let shop = Shop::new(4, &[CART, THANKS]);
+    // On a busy machine an event must not come late, which would be told, too.
+    let config = std::fs::read_to_string(shop.path("waypost.yaml")).expect("the file");
+    shop.write("waypost.yaml", &config.replace("grace: 5ms", "grace: 2s"));
+    let worker = shop.start();
+    // Ann's cart is of a device first; Bob never said yes; Cid buys before the mail is due.
+    worker.takes(&[consent("1", ANN), cart_add("2", &[("device", "phone-1")], "c1")].join("\n"));
+    worker.takes(&plain("3", "customer.signed_in", &[ANN, &[("device", "phone-1")]].concat()));
+    worker
+        .takes(&[cart_add("4", BOB, "c2"), consent("5", CID), cart_add("6", CID, "c3")].join("\n"));
+    worker.takes(&[cart_add("6", CID, "c3"), order("7", CID, "o1")].join("\n"));
+    worker.takes(&plain("8", "page.viewed", &[("id", "7004"), ("email", "dee@shop.example")]));
+    let all = "SELECT count(*) FROM messages";
+    shop.wait_for("two mails to Ann and Bob, thanks to Cid", all, |count| count == 5);
+    shop.wait_until_applied();
+    worker.stops();
+    let mut all = String::new();
+    for args in [
+        &["ann@shop.example"][..],
+        &["phone-1"],
+        &["Bob@Shop.example"],
+        &["7003"],
+        &["7003", "--journey", "thanks"],
+        &["7004"],
+    ] {
+        all.push_str(&format!("$ waypost why {}\n{}\n", args.join(" "), told(&shop, args)));
+    }
+    assert_eq!(told(&shop, &["7001"]), told(&shop, &["ann@shop.example"]));
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/worker/why.txt");
+    if crate::support::update() {
+        std::fs::write(&golden, &all).expect("the file can be written");
+    }
+    let kept = std::fs::read_to_string(&golden).expect("what `why` told before");
+    assert_eq!(all, kept, "UPDATE=1 rewrites what is expected");
+    let json = shop.run(&["why", "7002", "--json"]);
+    let lines: Vec<serde_json::Value> =
+        json.stdout.lines().map(|line| serde_json::from_str(line).expect("json")).collect();
+    assert!(lines.iter().any(|line| line["journey"] == "abandoned-cart"), "{}", json.stdout);
+}
+
+#[test]
+fn who_is_not_known_is_said() {
+    let shop = Shop::new(1, &[CART]);
+    let none = shop.run(&["why", "7001"]);
+    assert_eq!(none.code, Some(3));
+    assert!(none.stderr.contains("there is no log at"), "{}", none.stderr);
+    assert!(none.stderr.contains("`waypost run` creates it"), "{}", none.stderr);
+    shop.start().stops();
+    let nobody = shop.run(&["why", "7001"]);
+    assert_eq!((nobody.code, nobody.stdout.as_str()), (Some(3), ""));
+    assert!(nobody.stderr.contains("nobody is known as `7001`"), "{}", nobody.stderr);
+    let usage = shop.run(&["why"]);
+    assert_eq!(usage.code, Some(2), "{}", usage.stderr);
+    let wrong = shop.run(&["verify", "--jsn"]);
+    assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);
+    let journey = shop.run(&["run", "--config", "none.yaml"]);
+    assert_eq!(journey.code, Some(3), "{}", journey.stderr);
+}
