@@ -153,14 +153,19 @@ impl<S: Store> Lane<S> {
                 self.output.effects.push((id, effect));
             }
         }
-        for (_, id) in chosen {
-            let mut resident = self.residents.take_out(id);
-            let mut effects: Vec<Effect> = Vec::new();
-            let engine = self.timeline.at(at);
-            engine.start_scheduled(&mut resident.state, active, at, &mut effects);
-            let next_due = engine.next_due(&resident.state);
-            self.residents.put_back(resident, next_due, S::KEEPS_STATES, at);
-            self.output.effects.extend(effects.into_iter().map(|effect| (id, effect)));
+        for chosen in chosen.chunks(SCAN as usize) {
+            // The pass may have let go of them since it looked at them.
+            let ids: Vec<CustomerId> = chosen.iter().map(|(_, id)| *id).collect();
+            self.bring_in(&ids).await?;
+            for id in ids {
+                let mut resident = self.residents.take_out(id);
+                let mut effects: Vec<Effect> = Vec::new();
+                let engine = self.timeline.at(at);
+                engine.start_scheduled(&mut resident.state, active, at, &mut effects);
+                let next_due = engine.next_due(&resident.state);
+                self.residents.put_back(resident, next_due, S::KEEPS_STATES, at);
+                self.output.effects.extend(effects.into_iter().map(|effect| (id, effect)));
+            }
         }
         Ok(())
     }
