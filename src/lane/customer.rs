@@ -297,9 +297,8 @@ impl<S: Store> Lane<S> {
         }
         for member in group.members {
             let next_due = self.timeline.last().next_due(&member.resident.state);
-            // A wake-up at which nothing was due corrects the stored bound, or it comes each time.
-            let woken = member.resident.indexed.is_none_or(|bound| bound <= watermark);
-            let touched = S::KEEPS_STATES && (member.touched || woken);
+            // A record that only waits for its time changes nothing.
+            let touched = S::KEEPS_STATES && member.touched;
             self.residents.put_back(member.resident, next_due, touched, watermark);
         }
     }
