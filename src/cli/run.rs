@@ -110,7 +110,7 @@ async fn apply(
     let passed = newest.max(last.map(|control| control.at));
     let at = passed.map_or(now, |passed| now.max(passed.plus_ms(1)));
     log.put_release(id, &files, now).await?;
-    let records = vec![Record::Control(Control { release: id, at })];
+    let records = vec![Record::Control(Box::new(Control { release: id, at }))];
     log.append(Append { at: now, records, ..Append::default() }).await?;
     let live = journeys.plans.iter().filter(|plan| plan.status == Status::Live).count();
     say(&format!("release {id}: {live} journeys in force from {at}"));

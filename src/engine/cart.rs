@@ -3,7 +3,7 @@
 //! Adobe's adds, removals and opens carry what changed; views, checkouts and purchases carry the
 //! whole cart; a cart may shrink unseen; a purchase names no cart.
 
-use crate::model::{Event, EventName, Item, ItemsAre, Text, Tie, Timestamp};
+use crate::model::{Event, EventName, Item, ItemFacts, ItemsAre, Text, Tie, Timestamp};
 
 use super::state::{
     CART_LINES_MAX, CARTS_MAX, Cart, CustomerState, STATE_BYTES_MAX, fnv, weight_of,
@@ -248,23 +248,28 @@ fn remove(cart: &mut Cart, item: &Item) -> bool {
 }
 
 fn same_line(a: &Item, b: &Item) -> bool {
-    a.sku == b.sku && (a.options == b.options || a.options.is_empty() || b.options.is_empty())
+    let options = (a.options(), b.options());
+    a.sku == b.sku && (options.0 == options.1 || options.0.is_empty() || options.1.is_empty())
 }
 
 /// The line as newly told, keeping what the new telling leaves out.
 fn refresh(known: &Item, told: &Item) -> Item {
-    let or = |new: &Option<Text>, old: &Option<Text>| new.clone().or_else(|| old.clone());
+    let or = |new: Option<&Text>, old: Option<&Text>| new.or(old).cloned();
+    let options = if told.options().is_empty() { known.options() } else { told.options() };
     Item {
         sku: told.sku.clone(),
-        options: if told.options.is_empty() { known.options.clone() } else { told.options.clone() },
         quantity: told.quantity,
         price: told.price.or(known.price),
         currency: told.currency.or(known.currency),
-        name: or(&told.name, &known.name),
-        category: or(&told.category, &known.category),
-        brand: or(&told.brand, &known.brand),
-        image: or(&told.image, &known.image),
-        url: or(&told.url, &known.url),
+        facts: ItemFacts {
+            options: Text::from(options),
+            name: or(told.name(), known.name()),
+            category: or(told.category(), known.category()),
+            brand: or(told.brand(), known.brand()),
+            image: or(told.image(), known.image()),
+            url: or(told.url(), known.url()),
+        }
+        .boxed(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What conditions and templates see: one view over state, run and event.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -220,7 +221,7 @@ impl Env for Context<'_> {
             ),
             Var::EventCategory => text(self.event.and_then(|event| {
                 let of_page = event.page.and_then(|page| page.category.as_ref());
-                of_page.or_else(|| event.items.first().and_then(|item| item.category.as_ref()))
+                of_page.or_else(|| event.items.first().and_then(|item| item.category()))
             })),
             Var::EventQuery => {
                 text(self.event.and_then(|event| event.page).and_then(|page| page.query.as_ref()))
@@ -256,46 +257,60 @@ impl Env for Context<'_> {
 impl Serialize for Context<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut groups = serializer.serialize_map(None)?;
-        let mut start = 0;
-        while start < Var::ALL.len() {
-            let (group, _) = split(Var::ALL[start].1);
-            let end = Var::ALL[start..]
-                .iter()
-                .position(|(_, path, _, _)| split(path).0 != group)
-                .map_or(Var::ALL.len(), |length| start + length);
-            let absent = match group {
+        for (group, vars) in GROUPS.iter() {
+            let absent = match *group {
                 "event" => self.event.is_none(),
                 "run" => self.run.is_none(),
                 _ => false,
             };
-            if group == "now" {
-                groups.serialize_entry("now", &self.now.to_string())?;
+            if *group == "now" {
+                groups.serialize_entry("now", &Shown(&self.now))?;
             } else if !absent {
-                groups.serialize_entry(group, &Group { context: self, from: start, to: end })?;
+                groups.serialize_entry(group, &Group { context: self, vars })?;
             }
-            start = end;
         }
         groups.end()
     }
 }
 
-/// The variables of one group, from one place of [`Var::ALL`] to another.
+/// Variables with their names in a group.
+type NamedVars = Vec<(Var, &'static str)>;
+
+/// The groups in the order of [`Var::ALL`], each with its variables and their names in it. Made
+/// once: every decision is written with it.
+static GROUPS: LazyLock<Vec<(&str, NamedVars)>> = LazyLock::new(|| {
+    let mut groups: Vec<(&str, NamedVars)> = Vec::new();
+    for (var, path, _, _) in Var::ALL {
+        let (group, name) = path.split_once('.').unwrap_or((path, ""));
+        match groups.last_mut() {
+            Some((last, vars)) if *last == group => vars.push((*var, name)),
+            _ => groups.push((group, vec![(*var, name)])),
+        }
+    }
+    groups
+});
+
+/// The variables of one group.
 struct Group<'a> {
     context: &'a Context<'a>,
-    from: usize,
-    to: usize,
+    vars: &'a [(Var, &'static str)],
 }
 
 impl Serialize for Group<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_map(None)?;
-        for (var, path, _, _) in &Var::ALL[self.from..self.to] {
+        for (var, name) in self.vars {
+            if *var == Var::BrowseItems {
+                // Written as they are kept: as a value they would be copied to turn them round.
+                fields.serialize_entry(name, &NewestFirst(&self.context.state.browse.items))?;
+                continue;
+            }
             let value = self.context.value(*var);
             if value != Value::Null {
-                fields.serialize_entry(split(path).1, &Json(&value))?;
+                fields.serialize_entry(name, &Json(&value))?;
             }
         }
-        if Var::ALL[self.from].0 == Var::CustomerId {
+        if self.vars.iter().any(|(var, _)| *var == Var::CustomerId) {
             let attributes = &self.context.state.profile.attributes;
             if !attributes.is_empty() {
                 fields.serialize_entry("attributes", &Pairs(attributes))?;
@@ -305,8 +320,12 @@ impl Serialize for Group<'_> {
     }
 }
 
-fn split(path: &str) -> (&str, &str) {
-    path.split_once('.').unwrap_or((path, ""))
+struct NewestFirst<'a>(&'a [Item]);
+
+impl Serialize for NewestFirst<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().rev().map(ItemJson))
+    }
 }
 
 struct Pairs<'a>(&'a [(Text, Text)]);
@@ -374,19 +393,19 @@ impl Serialize for ItemJson<'_> {
             }
         }
         let optional = [
-            ("name", &item.name),
-            ("category", &item.category),
-            ("brand", &item.brand),
-            ("image", &item.image),
-            ("url", &item.url),
+            ("name", item.name()),
+            ("category", item.category()),
+            ("brand", item.brand()),
+            ("image", item.image()),
+            ("url", item.url()),
         ];
         for (name, value) in optional {
             if let Some(value) = value {
                 fields.serialize_entry(name, value)?;
             }
         }
-        if !item.options.is_empty() {
-            fields.serialize_entry("options", &item.options)?;
+        if !item.options().is_empty() {
+            fields.serialize_entry("options", item.options())?;
         }
         fields.end()
     }

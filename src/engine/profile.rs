@@ -202,8 +202,8 @@ fn browse(state: &mut CustomerState, event: &Event) {
                 browse.items.remove(0);
             }
             browse.items.push(item.clone());
-            if item.category.is_some() {
-                browse.category.clone_from(&item.category);
+            if let Some(category) = item.category() {
+                browse.category = Some(category.clone());
             }
         }
     }

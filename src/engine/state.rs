@@ -286,14 +286,9 @@ impl Seen {
 
 /// About how many bytes a product line takes when it is stored.
 pub(super) fn weight_of(item: &Item) -> usize {
-    let text = |text: &Option<Text>| text.as_ref().map_or(0, |text| text.len());
-    24 + item.sku.len()
-        + item.options.len()
-        + text(&item.name)
-        + text(&item.category)
-        + text(&item.brand)
-        + text(&item.image)
-        + text(&item.url)
+    let texts = [item.name(), item.category(), item.brand(), item.image(), item.url()];
+    let facts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+    24 + item.sku.len() + item.options().len() + facts
 }
 
 /// FNV-1a: quick on short ids. Two ids of one customer's day collide once in 10^13.

@@ -344,7 +344,8 @@ impl<'a> Resolving<'a> {
 
     fn tell_moved(&mut self, customer: CustomerId, cart_id: Text) {
         let (time, tie) = (self.event.time, self.event.tie);
-        self.out.push(Record::CartMoved(CartMoved { customer, cart_id, time, tie }));
+        let moved = CartMoved { customer, cart_id, time, tie };
+        self.out.push(Record::CartMoved(Box::new(moved)));
     }
 
     /// Takes off the identities that are not the customer's, so that no address of another
@@ -382,7 +383,8 @@ impl<'a> Resolving<'a> {
         self.stage.graph.put(winner.0, Row::Root(root), tie);
         self.stage.graph.put(loser.0, Row::Pointer(winner), tie);
         let id = merge_id(loser, winner, tie);
-        self.out.push(Record::Merge(Merge { loser, winner, time, tie, id }));
+        let merge = Merge { loser, winner, time, tie, id };
+        self.out.push(Record::Merge(Box::new(merge)));
         Some(winner)
     }
 

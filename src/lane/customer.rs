@@ -96,7 +96,15 @@ impl<S: Store> Lane<S> {
         }
         if !others.is_empty() {
             arrivals.sort_by_key(|arrived| arrived.offset);
-            queue.sort_by_key(|arrived| (arrived.time, arrived.tie, arrived.offset));
+            queue.sort_by_key(Arrived::key);
+        }
+        // Nearly always the records are new, in order and not late: they are the queue.
+        let in_order = |a: &Arrived, b: &Arrived| a.key() <= b.key();
+        if queue.is_empty()
+            && arrivals.iter().all(|arrived| arrived.late.is_none())
+            && arrivals.is_sorted_by(in_order)
+        {
+            queue = std::mem::take(&mut arrivals);
         }
         let mut group = Group {
             members,
@@ -289,9 +297,8 @@ impl<S: Store> Lane<S> {
         }
         for member in group.members {
             let next_due = self.timeline.last().next_due(&member.resident.state);
-            // A wake-up at which nothing was due corrects the stored bound, or it comes each time.
-            let woken = member.resident.indexed.is_none_or(|bound| bound <= watermark);
-            let touched = S::KEEPS_STATES && (member.touched || woken);
+            // A record that only waits for its time changes nothing.
+            let touched = S::KEEPS_STATES && member.touched;
             self.residents.put_back(member.resident, next_due, touched, watermark);
         }
     }
@@ -349,10 +356,9 @@ impl Group {
 
     /// Puts a record into its place in the queue; records mostly come in order.
     fn enqueue(&mut self, arrived: Arrived) {
-        let key = |arrived: &Arrived| (arrived.time, arrived.tie, arrived.offset);
         let place = match self.queue.back() {
-            Some(last) if key(last) > key(&arrived) => {
-                self.queue.partition_point(|queued| key(queued) <= key(&arrived))
+            Some(last) if last.key() > arrived.key() => {
+                self.queue.partition_point(|queued| queued.key() <= arrived.key())
             }
             _ => self.queue.len(),
         };

@@ -87,6 +87,13 @@ struct Arrived {
     record: Record,
 }
 
+impl Arrived {
+    /// The order in which records of a customer are applied.
+    const fn key(&self) -> (Timestamp, Tie, u64) {
+        (self.time, self.tie, self.offset)
+    }
+}
+
 impl<S: Store> Lane<S> {
     /// Takes the lane of a partition and says where it stands.
     ///
@@ -155,7 +162,7 @@ impl<S: Store> Lane<S> {
                             control.release, control.at
                         ))
                     })?;
-                    self.controls.push((offset, control, release));
+                    self.controls.push((offset, *control, release));
                 }
             }
             record => {
@@ -171,7 +178,9 @@ impl<S: Store> Lane<S> {
                 self.output.late += u64::from(passed.is_some());
                 self.ties |= matches!(record, Record::Merge(_));
                 let arrived = Arrived { offset, time, tie, late: passed, record };
-                self.fresh.entry(customer).or_default().push(arrived);
+                // Most customers have one record between two flushes.
+                let fresh = self.fresh.entry(customer);
+                fresh.or_insert_with(|| Vec::with_capacity(1)).push(arrived);
             }
         }
         Ok(())
@@ -234,7 +243,7 @@ impl<S: Store> Lane<S> {
     fn queue(&mut self, customer: CustomerId, arrived: Vec<Arrived>) {
         let queue = self.pending.entry(customer).or_default();
         queue.extend(arrived);
-        queue.sort_by_key(|record| (record.time, record.tie, record.offset));
+        queue.sort_by_key(Arrived::key);
     }
 
     /// Brings the states of these customers into memory.

@@ -5,20 +5,22 @@ use serde::{Deserialize, Serialize};
 use crate::model::{CustomerId, Event, ReleaseId, Text, Tie, Timestamp};
 
 /// One record of a log partition. What stands here is all that a lane ever learns.
+///
+/// What is not a tick is boxed: lanes keep many records waiting, nearly all of them events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
     /// Something a customer did; in the partition of that customer.
     Event(Box<CustomerEvent>),
     /// The loser becomes a pointer to the winner; in the loser's partition.
-    Merge(Merge),
+    Merge(Box<Merge>),
     /// The loser's state arrives; in the winner's partition.
     Handover(Box<Handover>),
     /// A cart was claimed by another customer; in the partition of the one who had it.
-    CartMoved(CartMoved),
+    CartMoved(Box<CartMoved>),
     /// Nothing at or before this instant is still to come, as far as the inputs hold.
     Tick(Timestamp),
     /// A release is in force from an instant on; in every partition.
-    Control(Control),
+    Control(Box<Control>),
 }
 
 /// An event with the customer it belongs to.

@@ -126,16 +126,23 @@ pub enum ItemsAre {
 /// One product line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Item {
-    /// Stock keeping unit; with `options` it says which cart line.
+    /// Stock keeping unit; with the chosen options it says which cart line.
     pub sku: Text,
-    /// Chosen options, as `attribute=value` joined by `;` in the order of attributes.
-    pub options: Text,
     /// How many; 1 where the source does not say.
     pub quantity: i64,
     /// Price of one, where the source says; a line total is divided by the quantity.
     pub price: Option<Amount>,
     /// Currency of the price.
     pub currency: Option<Currency>,
+    /// What else the source says, from [`ItemFacts::boxed`].
+    pub facts: Option<Box<ItemFacts>>,
+}
+
+/// What only some sources say of a product line; boxed, because states keep many lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ItemFacts {
+    /// Chosen options, as `attribute=value` joined by `;` in the order of attributes.
+    pub options: Text,
     /// Product name.
     pub name: Option<Text>,
     /// Category: its path, else its name, else its id.
@@ -146,6 +153,52 @@ pub struct Item {
     pub image: Option<Text>,
     /// Address of the product page.
     pub url: Option<Text>,
+}
+
+impl ItemFacts {
+    /// The facts as an item keeps them: none at all where nothing is known.
+    #[must_use]
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
+impl Item {
+    /// Chosen options; empty where the source names none.
+    #[must_use]
+    pub fn options(&self) -> &str {
+        self.facts.as_ref().map_or("", |facts| &facts.options)
+    }
+
+    /// Product name.
+    #[must_use]
+    pub fn name(&self) -> Option<&Text> {
+        self.facts.as_ref()?.name.as_ref()
+    }
+
+    /// Category: its path, else its name, else its id.
+    #[must_use]
+    pub fn category(&self) -> Option<&Text> {
+        self.facts.as_ref()?.category.as_ref()
+    }
+
+    /// Brand.
+    #[must_use]
+    pub fn brand(&self) -> Option<&Text> {
+        self.facts.as_ref()?.brand.as_ref()
+    }
+
+    /// Address of the picture.
+    #[must_use]
+    pub fn image(&self) -> Option<&Text> {
+        self.facts.as_ref()?.image.as_ref()
+    }
+
+    /// Address of the product page.
+    #[must_use]
+    pub fn url(&self) -> Option<&Text> {
+        self.facts.as_ref()?.url.as_ref()
+    }
 }
 
 /// What an order event says of its order.

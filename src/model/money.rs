@@ -134,9 +134,14 @@ impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
         let micros = self.0.unsigned_abs();
-        let fraction = format!("{:06}", micros % MICROS.unsigned_abs());
-        let kept = fraction.trim_end_matches('0').len().max(2);
-        write!(f, "{sign}{}.{}", micros / MICROS.unsigned_abs(), &fraction[..kept])
+        let (whole, mut fraction) =
+            (micros / MICROS.unsigned_abs(), micros % MICROS.unsigned_abs());
+        let mut decimals = 6;
+        while decimals > 2 && fraction.is_multiple_of(10) {
+            fraction /= 10;
+            decimals -= 1;
+        }
+        write!(f, "{sign}{whole}.{fraction:0decimals$}")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files as one stream: whose row is next, and how far time is known.
+//! Files as one stream: whose row is next, whose event it is, and how far time is known.
 //!
 //! The row that arrives first is read first; ties go by file as named, then by line. After each
 //! row time is known up to the least mark of the files that are still being read, less the
@@ -10,7 +10,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::decode::{BeginError, Decode, Decoder, Entry, Places, Raw, ReadError, Reader};
+use crate::identity::{Identify, Rejected};
+use crate::log::Record;
 use crate::model::{DAY_MS, Event, Tie, Timestamp};
+
+use super::Options;
 
 /// A row so far ahead of its surroundings is a dead letter, in milliseconds.
 const AHEAD_MS: i64 = DAY_MS;
@@ -39,14 +43,31 @@ pub struct DeadLetter {
 
 /// What the feed gives, in order of arrival.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every row is an event: a box would be an allocation for each"
-)]
 pub(super) enum Fed {
-    /// An event, and how far time is known before it.
-    Event(Event, Option<Timestamp>),
+    /// An event.
+    Event {
+        /// How far time is known before it.
+        known: Option<Timestamp>,
+        time: Timestamp,
+        history: bool,
+        became: Became,
+    },
+    /// A further record of the event before.
+    Further(Record),
     /// A row that could not become an event.
+    Dead(DeadLetter),
+}
+
+/// What an event became.
+#[derive(Debug)]
+pub(super) enum Became {
+    /// A record; further ones may follow.
+    Record(Record),
+    /// Nothing: it is later than the replay goes.
+    Nothing,
+    /// Nothing: it is of an erased customer.
+    Erased,
+    /// A dead letter: it is nobody's.
     Dead(DeadLetter),
 }
 
@@ -54,6 +75,10 @@ pub(super) enum Fed {
 pub(super) struct Feed {
     files: Vec<File>,
     grace_ms: i64,
+    until: Option<Timestamp>,
+    identify: Identify,
+    /// Where an event's records are put.
+    records: Vec<Record>,
 }
 
 struct File {
@@ -88,13 +113,20 @@ enum Row {
 }
 
 impl Feed {
-    pub(super) fn open(inputs: &[Input], grace_ms: i64) -> Result<Self, BeginError> {
-        let files = inputs
+    pub(super) fn open(options: &Options) -> Result<Self, BeginError> {
+        let files = options
+            .inputs
             .iter()
             .enumerate()
             .map(|(number, input)| File::open(input, u16::try_from(number).unwrap_or(u16::MAX)))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { files, grace_ms: grace_ms.max(1) })
+        Ok(Self {
+            files,
+            grace_ms: options.grace_ms.max(1),
+            until: options.until,
+            identify: Identify::in_memory(options.key),
+            records: Vec::new(),
+        })
     }
 
     /// Appends up to `rows` rows to `out`; `false` at the end of all files.
@@ -111,9 +143,40 @@ impl Feed {
                 .min();
             let Some((_, place)) = next else { return Ok(false) };
             let known = self.known();
-            self.files[place].take(known, out);
+            match self.files[place].take() {
+                None => {}
+                Some(Row::Dead(dead)) => out.push(Fed::Dead(dead)),
+                Some(Row::Event { event, others, .. }) => {
+                    for event in std::iter::once(event).chain(others) {
+                        self.give(event, known, place, out);
+                    }
+                }
+            }
         }
         Ok(true)
+    }
+
+    /// Gives an event of a file with the customer it belongs to.
+    fn give(&mut self, event: Event, known: Option<Timestamp>, file: usize, out: &mut Vec<Fed>) {
+        let (time, history, line) = (event.time, event.history, event.tie.offset);
+        let mut records = Vec::new();
+        let became = if self.until.is_some_and(|until| time > until) {
+            Became::Nothing
+        } else {
+            records = std::mem::take(&mut self.records);
+            match self.identify.identify(event, &mut records) {
+                Ok(_) if records.is_empty() => Became::Nothing,
+                Ok(_) => Became::Record(records.remove(0)),
+                Err(Rejected::Erased) => Became::Erased,
+                Err(rejected) => Became::Dead(DeadLetter {
+                    position: format!("{}:{line}", self.files[file].name),
+                    reason: rejected.to_string(),
+                }),
+            }
+        };
+        out.push(Fed::Event { known, time, history, became });
+        out.extend(records.drain(..).map(Fed::Further));
+        self.records = records;
     }
 
     /// How far time is known: the least mark of the files that still have rows.
@@ -245,16 +308,12 @@ impl File {
     }
 
     /// Takes the next row.
-    fn take(&mut self, known: Option<Timestamp>, out: &mut Vec<Fed>) {
-        match self.ahead.pop_front() {
-            None => {}
-            Some(Row::Dead(dead)) => out.push(Fed::Dead(dead)),
-            Some(Row::Event { event, others, .. }) => {
-                for event in std::iter::once(event).chain(others) {
-                    self.greatest = self.greatest.max(Some(event.time));
-                    out.push(Fed::Event(event, known));
-                }
-            }
+    fn take(&mut self) -> Option<Row> {
+        let row = self.ahead.pop_front()?;
+        if let Row::Event { event, others, .. } = &row {
+            let latest = std::iter::once(event).chain(others).map(|event| event.time).max();
+            self.greatest = self.greatest.max(latest);
         }
+        Some(row)
     }
 }

@@ -1,6 +1,6 @@
 //! Replay: files through the same engine under a virtual clock. It holds no sender.
 //!
-//! A thread reads and decodes; this one identifies and runs the lane. Lines come out in the order
+//! A thread reads, decodes and identifies; this one runs the lane. Lines come out in the order
 //! of their time, once nothing up to their due time and settle can change them any more.
 
 mod feed;
@@ -13,16 +13,16 @@ use std::thread;
 
 use crate::decode::{BeginError, ReadError};
 use crate::engine::{Decision, Delivery, Effect, Options as EngineOptions, Trace};
-use crate::identity::{Identify, Rejected};
 use crate::journey::Catalog;
 use crate::lane::{Lane, Merges, NoStore, Timeline};
+use crate::log::Record;
 use crate::model::{CustomerId, MessageChannel, MessageId, Timestamp};
 
 pub use feed::{DeadLetter, Input};
 pub use lines::write_line;
 pub use summary::{Funnel, Messages, Summary, grouped, reach};
 
-use feed::{Fed, Feed};
+use feed::{Became, Fed, Feed};
 use lines::Held;
 
 /// Rows in one batch from the reading thread, and batches under way.
@@ -112,7 +112,7 @@ pub fn replay(
     options: &Options,
     watch: &mut dyn Watch,
 ) -> Result<Summary, Error> {
-    let mut feed = Feed::open(&options.inputs, options.grace_ms)?;
+    let mut feed = Feed::open(options)?;
     let batch_rows = options.batch_rows();
     let (send, receive) = sync_channel::<Result<Vec<Fed>, ReadError>>(BATCHES);
     thread::scope(|scope| {
@@ -144,7 +144,6 @@ fn run(
     let timeline = Timeline::fixed(catalog, engine);
     let mut world = World {
         lane: ready(Lane::take(NoStore, 0, 1, timeline, Merges::Inline))?,
-        identify: Identify::in_memory(options.key),
         offset: 0,
         unflushed: 0,
         settle_ms,
@@ -154,8 +153,6 @@ fn run(
         greatest: None,
         held: Held::default(),
         summary: Summary::default(),
-        records: Vec::new(),
-        names: options.inputs.iter().map(|input| input.path.display().to_string()).collect(),
     };
     let mut rows = 0;
     for batch in receive {
@@ -175,7 +172,6 @@ fn run(
 /// Everything a replay moves.
 struct World {
     lane: Lane<NoStore>,
-    identify: Identify,
     offset: u64,
     unflushed: usize,
     settle_ms: i64,
@@ -187,16 +183,14 @@ struct World {
     greatest: Option<Timestamp>,
     held: Held,
     summary: Summary,
-    records: Vec<crate::log::Record>,
-    /// The files, by the number of their source.
-    names: Vec<String>,
 }
 
 impl World {
     fn take(&mut self, fed: Fed, watch: &mut dyn Watch) -> Result<(), Error> {
-        let (event, known) = match fed {
+        let (known, time, history, became) = match fed {
             Fed::Dead(dead) => return self.dead_letter(dead, watch),
-            Fed::Event(event, known) => (event, known),
+            Fed::Further(record) => return self.push(record),
+            Fed::Event { known, time, history, became } => (known, time, history, became),
         };
         self.unflushed += 1;
         // History has no time; before it nothing is known.
@@ -204,33 +198,32 @@ impl World {
             let known = self.until.map_or(known, |until| known.min(until));
             ready(self.lane.advance_to(known))?;
         }
-        if self.until.is_some_and(|until| event.time > until) {
+        if matches!(became, Became::Nothing) {
             return Ok(());
         }
-        if event.history {
+        if history {
             self.history = true;
         } else if self.greatest.is_none() && self.history {
             // History starts no run: who was absent before the first event stays as they are.
-            self.lane.nothing_absent_before(event.time.plus_ms(-self.grace_ms));
+            self.lane.nothing_absent_before(time.plus_ms(-self.grace_ms));
         }
-        if !event.history {
-            self.greatest = self.greatest.max(Some(event.time));
+        if !history {
+            self.greatest = self.greatest.max(Some(time));
         }
-        let tie = event.tie;
-        match self.identify.identify(event, &mut self.records) {
-            Ok(_) => {}
-            Err(Rejected::Erased) => self.summary.dropped += 1,
-            Err(rejected) => {
-                let reason = rejected.to_string();
-                let name = self.names.get(usize::from(tie.source)).map_or("?", String::as_str);
-                let position = format!("{name}:{}", tie.offset);
-                self.dead_letter(DeadLetter { position, reason }, watch)?;
+        match became {
+            Became::Record(record) => self.push(record),
+            Became::Nothing => Ok(()),
+            Became::Erased => {
+                self.summary.dropped += 1;
+                Ok(())
             }
+            Became::Dead(dead) => self.dead_letter(dead, watch),
         }
-        for record in self.records.drain(..) {
-            ready(self.lane.push(self.offset, record))?;
-            self.offset += 1;
-        }
+    }
+
+    fn push(&mut self, record: Record) -> Result<(), Error> {
+        ready(self.lane.push(self.offset, record))?;
+        self.offset += 1;
         Ok(())
     }
 

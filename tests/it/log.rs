@@ -72,7 +72,7 @@ async fn records_go_to_their_customers_partition_in_order() {
     assert_eq!(all(&reader, 0).await, [(0, Record::Tick(at(7)))]);
 
     // Ticks never go back, and a control counts once.
-    let control = Record::Control(Control { release: ReleaseId(3), at: at(9) });
+    let control = Record::Control(Box::new(Control { release: ReleaseId(3), at: at(9) }));
     let next = [
         Record::Tick(at(7)),
         control.clone(),
@@ -292,7 +292,7 @@ async fn a_damaged_batch_is_named() {
     let text = Text::new("unused");
     let moved =
         CartMoved { customer: CustomerId(1), cart_id: text, time: at(1), tie: Tie::default() };
-    assert_eq!(Record::CartMoved(moved).customer(), Some(CustomerId(1)));
+    assert_eq!(Record::CartMoved(Box::new(moved)).customer(), Some(CustomerId(1)));
 }
 
 #[tokio::test]

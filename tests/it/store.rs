@@ -59,12 +59,12 @@ fn trace(detail: &str) -> Trace {
 }
 
 fn outbox(id: u128) -> OutboxRow {
-    let record = Record::CartMoved(CartMoved {
+    let record = Record::CartMoved(Box::new(CartMoved {
         customer: CustomerId(3),
         cart_id: Text::new("cart"),
         time: at(1),
         tie: Tie::default(),
-    });
+    }));
     OutboxRow { id, record }
 }
 

@@ -274,7 +274,7 @@ impl Script {
                         tie: tie(number),
                         id: u64::try_from(number).expect("a line number"),
                     };
-                    script.records.push((arrives, Record::Merge(merge)));
+                    script.records.push((arrives, Record::Merge(Box::new(merge))));
                 }
                 [when, name, event, facts @ ..] => script.event(number, when, name, event, facts),
                 other => panic!("what is {other:?}?"),

@@ -12,8 +12,8 @@ use crate::decode::record::parse;
 use crate::decode::xdm::phone;
 use crate::decode::{ATTRIBUTES_MAX, DATA_BYTES_MAX, IDENTITIES_MAX, Rejected};
 use crate::model::{
-    Channel, ConsentFact, ConsentStatus, Currency, Event, EventName, Identity, Item, ItemsAre,
-    MessageChannel, OrderFacts, OutcomeFact, PageFacts, ProfileFacts,
+    Channel, ConsentFact, ConsentStatus, Currency, Event, EventName, Identity, Item, ItemFacts,
+    ItemsAre, MessageChannel, OrderFacts, OutcomeFact, PageFacts, ProfileFacts,
 };
 
 /// Fills in what `data` says.
@@ -144,15 +144,18 @@ fn item(line: &Line<'_>, at: usize, name: &EventName) -> Result<Item, Rejected> 
     let chosen = pairs.filter_map(|(name, value)| Some((name.clone(), value.text()?))).collect();
     Ok(Item {
         sku,
-        options: options(chosen, field("options"))?,
         quantity: quantity(stated, name),
         price: amount(line.price.text(), field("price"))?,
         currency: currency(line.currency),
-        name: label(line.name.text()),
-        category: label(line.category.text()),
-        brand: label(line.brand.text()),
-        image: url(line.image.text()),
-        url: url(line.url.text()),
+        facts: ItemFacts {
+            options: options(chosen, field("options"))?,
+            name: label(line.name.text()),
+            category: label(line.category.text()),
+            brand: label(line.brand.text()),
+            image: url(line.image.text()),
+            url: url(line.url.text()),
+        }
+        .boxed(),
     })
 }
 

@@ -15,8 +15,8 @@ use crate::decode::fields::{
 use crate::decode::xdm::phone;
 use crate::decode::{Raw, Rejected, effective_time};
 use crate::model::{
-    ConsentFact, Currency, Event, EventName, Identity, Item, ItemsAre, OrderFacts, PageFacts,
-    ProfileFacts, SECOND_MS, Text, Timestamp,
+    ConsentFact, Currency, Event, EventName, Identity, Item, ItemFacts, ItemsAre, OrderFacts,
+    PageFacts, ProfileFacts, SECOND_MS, Text, Timestamp,
 };
 
 /// The event of a record; `None` for a record that the mapping says is none.
@@ -216,17 +216,21 @@ fn item(
         None => item.price = amount(from.get(&plan.price), "items.price")?,
     }
     item.currency = from.get(&plan.currency).and_then(|code| Currency::new(&code));
-    item.name = label(from.get(&plan.name));
-    item.category = label(from.get(&plan.category));
-    item.brand = label(from.get(&plan.brand));
-    item.image = url(from.get(&plan.image));
-    item.url = url(from.get(&plan.url));
+    let mut facts = ItemFacts {
+        options: Text::default(),
+        name: label(from.get(&plan.name)),
+        category: label(from.get(&plan.category)),
+        brand: label(from.get(&plan.brand)),
+        image: url(from.get(&plan.image)),
+        url: url(from.get(&plan.url)),
+    };
     if !plan.options.is_empty() {
         let chosen = plan.options.iter().filter_map(|(name, take)| {
             Some((Cow::Borrowed(name.as_str()), take.of(record, element)?))
         });
-        item.options = options(chosen.collect(), "items.options")?;
+        facts.options = options(chosen.collect(), "items.options")?;
     }
+    item.facts = facts.boxed();
     Ok(Some(item))
 }
 

@@ -6,7 +6,7 @@ use crate::decode::fields::{
     InList, amount, count, id, label, options, price_of_one, quantity, url, usual_items,
 };
 use crate::decode::loose::{List, first_known};
-use crate::model::{Amount, Currency, EventName, Item, ItemsAre, OrderFacts, Text};
+use crate::model::{Amount, Currency, EventName, Item, ItemFacts, ItemsAre, OrderFacts, Text};
 
 /// The items, and what they mean for the cart.
 ///
@@ -49,16 +49,20 @@ fn item(line: &Line<'_>, at: usize, name: &EventName) -> Result<Item, Rejected> 
         price_of_one(&mut item, total);
     }
     item.currency = line.currency_code.text().and_then(|code| Currency::new(&code));
-    item.name = label(line.name.known());
-    item.category = category(line);
-    item.brand = label(line.brand.known());
-    item.image = url(line.product_image_url.text());
-    item.url = url(line.product_url.text());
+    let mut facts = ItemFacts {
+        options: Text::default(),
+        name: label(line.name.known()),
+        category: category(line),
+        brand: label(line.brand.known()),
+        image: url(line.product_image_url.text()),
+        url: url(line.product_url.text()),
+    };
     if let Some(List(chosen)) = &line.selected_options {
         let pairs =
             chosen.iter().filter_map(|one| Some((one.attribute.text()?, one.value.text()?)));
-        item.options = options(pairs.collect(), field("selectedOptions"))?;
+        facts.options = options(pairs.collect(), field("selectedOptions"))?;
     }
+    item.facts = facts.boxed();
     Ok(item)
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::journey::{Env, Value, Var};
-use crate::model::{Amount, Item, Money};
+use crate::model::{Amount, Item, Money, Text};
 
 use super::EvalError;
 use super::node::{Comparison, ItemField, Node, Operation, Quantifier, TextTest};
@@ -166,9 +166,9 @@ fn item_field(item: &Item, field: ItemField) -> Value<'_> {
         ItemField::Price => item
             .price
             .map_or(Value::Null, |amount| Value::Money(Money { amount, currency: item.currency })),
-        ItemField::Name => item.name.as_deref().map_or(Value::Null, text),
-        ItemField::Category => item.category.as_deref().map_or(Value::Null, text),
-        ItemField::Brand => item.brand.as_deref().map_or(Value::Null, text),
+        ItemField::Name => item.name().map(Text::as_str).map_or(Value::Null, text),
+        ItemField::Category => item.category().map(Text::as_str).map_or(Value::Null, text),
+        ItemField::Brand => item.brand().map(Text::as_str).map_or(Value::Null, text),
     }
 }
 

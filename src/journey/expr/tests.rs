@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::journey::Value;
-use crate::model::{Item, Timestamp};
+use crate::model::{Item, ItemFacts, Timestamp};
 
 /// An environment of a few facts; the rest is not known.
 struct Facts(BTreeMap<Var, Value<'static>>);
@@ -31,8 +31,7 @@ fn facts() -> Facts {
         quantity,
         price: price.map(|price| price.parse().expect("a price")),
         currency: crate::model::Currency::new("EUR"),
-        brand: brand.map(Into::into),
-        ..Item::default()
+        facts: ItemFacts { brand: brand.map(Into::into), ..ItemFacts::default() }.boxed(),
     };
     Facts(BTreeMap::from([
         (Var::CartTotal, Value::Money("60.10 EUR".parse().expect("money"))),

@@ -149,7 +149,7 @@ impl Batches {
             return;
         }
         if let Record::Control(control) = &record {
-            let Some(new) = new_controls.iter().position(|new| new == control) else { return };
+            let Some(new) = new_controls.iter().position(|new| *new == **control) else { return };
             new_controls.swap_remove(new);
         }
         for (partition, records) in self.records.iter_mut().enumerate() {
@@ -248,7 +248,7 @@ async fn controls(
                 .execute(&mut *connection)
                 .await?;
         if written.rows_affected() > 0 {
-            new.push(*control);
+            new.push(**control);
         }
     }
     Ok(new)

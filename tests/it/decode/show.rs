@@ -40,18 +40,18 @@ pub(super) fn show(event: &Event, usual_time: Timestamp) -> String {
 
 fn item(item: &Item) -> String {
     let mut parts = vec![item.sku.to_string()];
-    if !item.options.is_empty() {
-        parts.push(format!("({})", item.options));
+    if !item.options().is_empty() {
+        parts.push(format!("({})", item.options()));
     }
     parts.push(format!("x{}", item.quantity));
     parts.extend(item.price.map(|price| price.to_string()));
     parts.extend(item.currency.map(|currency| currency.to_string()));
     for (name, value) in [
-        ("name", &item.name),
-        ("category", &item.category),
-        ("brand", &item.brand),
-        ("image", &item.image),
-        ("url", &item.url),
+        ("name", item.name()),
+        ("category", item.category()),
+        ("brand", item.brand()),
+        ("image", item.image()),
+        ("url", item.url()),
     ] {
         parts.extend(value.as_ref().map(|value| format!("{name}={value}")));
     }

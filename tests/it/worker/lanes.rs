@@ -5,8 +5,8 @@ use waypost::journey::{Catalog, Rules, SourceFile, compile};
 use waypost::lane::{Lane, Merges, NoStore, Timeline};
 use waypost::log::{CustomerEvent, Handover, Record};
 use waypost::model::{
-    ConsentFact, ConsentStatus, Currency, CustomerId, Event, EventName, Identity, Item, ItemsAre,
-    MessageChannel, OrderFacts, PageFacts, ProfileFacts, Text, Tie, Timestamp,
+    ConsentFact, ConsentStatus, Currency, CustomerId, Event, EventName, Identity, Item, ItemFacts,
+    ItemsAre, MessageChannel, OrderFacts, PageFacts, ProfileFacts, Text, Tie, Timestamp,
 };
 use waypost::store::{SqliteStore, Store};
 
@@ -79,8 +79,12 @@ fn odd_event(odd: u64, number: u64) -> Event {
             sku: text(&n.to_string()),
             quantity: "1".parse().expect("a quantity"),
             price: "12.50".parse().ok(),
-            name: Some(text("name")),
-            category: Some(text("category")),
+            facts: ItemFacts {
+                name: Some(text("name")),
+                category: Some(text("category")),
+                ..ItemFacts::default()
+            }
+            .boxed(),
             ..Item::default()
         })
         .collect();
