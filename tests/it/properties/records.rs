@@ -96,7 +96,7 @@ impl Writer {
                 let (time, tie) = self.place(behind, source);
                 let cart_id = cart_id(*cart).unwrap_or_default();
                 let customer = self.people[who];
-                self.write(Record::CartMoved(CartMoved { customer, cart_id, time, tie }));
+                self.write(Record::CartMoved(Box::new(CartMoved { customer, cart_id, time, tie })));
             }
             Deed::Delete => {
                 let event = self.event(EventName::CustomerDeleted, behind, source);
@@ -148,7 +148,7 @@ impl Writer {
             return;
         }
         let (time, tie) = self.place(behind, source);
-        self.write(Record::Merge(Merge { loser, winner, time, tie, id: tie.offset }));
+        self.write(Record::Merge(Box::new(Merge { loser, winner, time, tie, id: tie.offset })));
         self.winners.insert(loser, winner);
         // Some of what the loser does still goes to the loser: it is under way.
         if tie.offset.is_multiple_of(3) {
