@@ -1,7 +1,7 @@
 //! What must not matter: where flushes fall, how customers interleave, a second delivery.
 
 use proptest::prelude::*;
-use waypost::engine::{CustomerState, Effect, SEEN_MS, TraceKind};
+use waypost::engine::{CustomerState, Delivery, Effect, SEEN_MS, TraceKind};
 use waypost::lane::Merges;
 use waypost::log::{CustomerEvent, Record};
 use waypost::model::Timestamp;
@@ -54,9 +54,15 @@ fn redelivery_is_a_no_op() {
     let after = prop::collection::vec(0_usize..8, 1..20);
     hold("redelivery_is_a_no_op", 60, (worlds(Kind::ALL), after), |(world, after)| {
         let records = world.records();
-        let once = replay(&world, &records, Merges::Inline, |_| true);
-        let twice = replay(&world, &redelivered(&records, &after), Merges::Inline, |_| true);
-        same(&without_duplicates(once), &without_duplicates(twice))
+        let again = redelivered(&records, &after);
+        let [mut once, mut twice] = [&records, &again]
+            .map(|records| without_duplicates(replay(&world, records, Merges::Inline, |_| true)));
+        if world.delivery == Delivery::Assumed {
+            // A duplicate lets go of messages that have started, as any other event would.
+            once.states.clear();
+            twice.states.clear();
+        }
+        same(&once, &twice)
     });
 }
 

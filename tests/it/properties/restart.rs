@@ -1,6 +1,7 @@
 //! What a worker that is lost at any moment, another one, and `verify` make of one log.
 
 use proptest::prelude::*;
+use waypost::engine::Delivery;
 use waypost::log::Record;
 use waypost::model::MessageId;
 use waypost::store::MessageStatus;
@@ -78,6 +79,22 @@ fn partitions_change_nothing() {
         let four = worked(&world, &[Act::Settle], 4);
         same(&one.kept(), &four.kept())
     });
+}
+
+/// Found by the above: a pass let go of the states of those whom it was about to start.
+#[test]
+fn schedules_start_those_who_left_memory() {
+    let world = World {
+        journeys: vec![super::journeys::RATIONED],
+        rules: 0,
+        delivery: Delivery::Live,
+        known: vec![true],
+        steps: Vec::new(),
+    };
+    let worker = worked(&world, &[Act::Trim], 1);
+    let kept = worker.kept();
+    assert_eq!(kept.messages.len(), 6, "two messages on three Mondays: {kept:#?}");
+    agree(&kept, &worker.replayed()).expect("as replayed");
 }
 
 fn same(one: &Kept, other: &Kept) -> Result<(), TestCaseError> {
