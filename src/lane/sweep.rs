@@ -153,11 +153,11 @@ impl<S: Store> Lane<S> {
                 self.output.effects.push((id, effect));
             }
         }
-        for chosen in chosen.chunks(SCAN as usize) {
-            // The pass may have let go of them since it looked at them.
-            let ids: Vec<CustomerId> = chosen.iter().map(|(_, id)| *id).collect();
-            self.bring_in(&ids).await?;
-            for id in ids {
+        let chosen: Vec<CustomerId> = chosen.into_iter().map(|(_, id)| id).collect();
+        for page in chosen.chunks(SCAN as usize) {
+            // The look at all customers may have let go of those it was over with.
+            self.bring_in(page).await?;
+            for &id in page {
                 let mut resident = self.residents.take_out(id);
                 let mut effects: Vec<Effect> = Vec::new();
                 let engine = self.timeline.at(at);
