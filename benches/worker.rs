@@ -23,6 +23,10 @@ use waypost::store::{Ledger, SqliteLedger, SqliteStore};
 use waypost::worker::{self, BODY_BYTES_MAX_DEFAULT, Clock, Options, Parts, SystemClock};
 use waypost::{config, release};
 
+/// The allocator of the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EVENTS: u64 = 300_000;
 const BATCH: u64 = 1_000;
 const CLIENTS: u64 = 2;
