@@ -144,7 +144,6 @@ impl Watch for Sink {
 
 /// A row of the workload, borrowed.
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "what is parsed is what a replay reads, the id too")]
 struct Row<'a> {
     _id: &'a str,
     r#type: &'a str,
