@@ -1,11 +1,13 @@
 //! Events replayed a second, beside a bare serde_json parse of the same file in the same run.
 //!
 //! `cargo bench --bench replay [-- EVENTS]`: the files are made here, seeded, in a temporary
-//! folder. What the first replay decides is counted by a calculation of its own.
+//! folder. `-- FILE` takes a workload of your own. What its replay decides is counted by a
+//! calculation of its own.
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::unwrap_used, reason = "a figure or nothing")]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -20,28 +22,41 @@ use waypost::journey::{Catalog, Rules, SourceFile, compile};
 use waypost::model::{DAY_MS, HOUR_MS, Timestamp};
 use waypost::replay::{FLUSH_ROWS, Input, Options, Summary, Watch, replay, write_line};
 
+/// The allocator of the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EVENTS: usize = 1_000_000;
 /// The workload: so many events a customer, in so many days, from 2026-01-01 on.
 const EVENTS_PER_CUSTOMER: usize = 20;
 const DAYS: i64 = 3;
 const START_MS: i64 = 1_767_225_600_000;
+/// A visit has at most so many events, and between two of them up to twice this pause.
+const VISIT_EVENTS: usize = 16;
+const VISIT_PAUSE_MS: usize = 60_000;
 /// The shop of the XDM file.
 const XDM_CUSTOMERS: u32 = 3_000;
 const XDM_DAYS: u32 = 7;
 
 fn main() {
-    let events = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with("--"))
-        .map_or(EVENTS, |events| events.replace(',', "").parse().expect("a number of events"));
+    let argument = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let folder = tempfile::tempdir().unwrap();
-    workload(&folder.path().join("workload.ndjson"), events);
+    let made = folder.path().join("workload.ndjson");
+    let events = argument.as_ref().map_or(Ok(EVENTS), |events| events.replace(',', "").parse());
+    match (events, &argument) {
+        (Ok(events), _) => {
+            write_workload(&made, events);
+            workload(&made);
+        }
+        (Err(_), Some(file)) => workload(Path::new(file)),
+        (Err(error), None) => panic!("{error}"),
+    }
     xdm(&folder.path().join("xdm.ndjson"));
 }
 
 /// The workload through a mapping and one journey.
-fn workload(path: &Path, events: usize) {
-    let expected = write_workload(path, events);
+fn workload(path: &Path) {
+    let (expected, last) = calculated(path);
     let bare = bare::<Row<'_>>("workload, bare parse", path);
     let input = Input {
         path: path.to_owned(),
@@ -49,10 +64,10 @@ fn workload(path: &Path, events: usize) {
         arrival_delay_ms: 0,
         history: false,
     };
-    let end = Timestamp::from_ms(START_MS + (DAYS + 10) * DAY_MS);
+    let end = Timestamp::from_ms(last + 10 * DAY_MS);
     let (elapsed, sink, summary) = replayed(&[example("journeys/workload.yaml")], input, Some(end));
     report("workload, replay", summary.events, elapsed, Some(bare));
-    assert_eq!((summary.events, summary.dead), (events as u64, 0), "every row is an event");
+    assert_eq!(summary.dead, 0, "every row is an event");
     assert_eq!((sink.first, sink.second), expected, "the journey decides what the rules say");
     println!("  {} reminders and {} second ones, as calculated", sink.first, sink.second);
 }
@@ -129,7 +144,6 @@ impl Watch for Sink {
 
 /// A row of the workload, borrowed.
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "what is parsed is what a replay reads")]
 struct Row<'a> {
     _id: &'a str,
     r#type: &'a str,
@@ -164,93 +178,110 @@ fn report(name: &str, rows: u64, elapsed: Duration, bare: Option<f64>) {
     println!("{name:24} {rate:>10.0} events/s ({rows} in {:.2} s{ratio})", elapsed.as_secs_f64());
 }
 
-/// Writes a seeded workload, and returns how many first and second reminders its rules ask for.
-fn write_workload(path: &Path, events: usize) -> (u64, u64) {
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
+/// Writes a seeded workload: customers come for visits of some minutes each.
+fn write_workload(path: &Path, events: usize) {
     let mut dice = Dice(1);
-    let mut customers: Vec<Customer> = Vec::new();
-    customers.resize_with((events / EVENTS_PER_CUSTOMER).max(1), Customer::default);
-    let step = (DAYS * DAY_MS) as usize / events.max(1);
-    let (mut at, mut counted) = (START_MS, (0, 0));
-    for number in 0..events {
-        at += 1 + dice.below(2 * step.max(1) - 1) as i64;
-        let who = dice.below(customers.len());
-        let customer = &mut customers[who];
+    let customers = (events / EVENTS_PER_CUSTOMER).max(1);
+    let mut times: Vec<(i64, usize)> = Vec::with_capacity(events);
+    while times.len() < events {
+        let customer = dice.below(customers);
+        let mut at = START_MS + dice.below((DAYS * DAY_MS) as usize) as i64;
+        for _ in 0..=dice.below(VISIT_EVENTS).min(events - times.len() - 1) {
+            times.push((at, customer));
+            at += 1 + dice.below(2 * VISIT_PAUSE_MS) as i64;
+        }
+    }
+    times.sort_unstable();
+    let mut in_cart: Vec<usize> = vec![0; customers];
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
+    let mut last = 0;
+    for (number, (at, customer)) in times.into_iter().enumerate() {
+        last = at.max(last + 1);
         let (mut sku, mut quantity) = (dice.below(2_000), 0);
-        let kind =
-            ["productPageView", "addToCart", "removeFromCart", "startCheckout", "orderPlaced"]
-                [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 3, 3, 4][dice.below(20)]];
-        if kind == "addToCart" || kind == "removeFromCart" {
-            quantity = 1 + dice.below(2) as i64;
+        let kind = match dice.below(50) {
+            0..35 => "productPageView",
+            35..44 => "addToCart",
+            44 => "removeFromCart",
+            45..47 => "startCheckout",
+            _ => "orderPlaced",
+        };
+        match kind {
+            "addToCart" => (quantity, in_cart[customer]) = (1 + dice.below(2), sku),
+            "removeFromCart" => (quantity, sku) = (1, in_cart[customer]),
+            _ => {}
         }
-        if kind == "removeFromCart" && !customer.cart.is_empty() {
-            sku = customer.cart[dice.below(customer.cart.len())].0;
-        }
-        let cents = price(sku);
-        customer.happens(at, kind, sku, quantity, &mut counted);
+        let cents = 100 + sku * 7_919 % 9_900;
         writeln!(
             out,
-            "{{\"_id\":\"e{number:010}\",\"type\":\"{kind}\",\"customerId\":\"c{who:07}\",\
-             \"timestamp\":{at},\"sku\":\"sku-{sku:05}\",\"price\":{}.{:02},\"quantity\":{quantity}}}",
+            "{{\"_id\":\"e{number:010}\",\"type\":\"{kind}\",\"customerId\":\"c{customer:07}\",\
+             \"timestamp\":{last},\"sku\":\"sku-{sku:05}\",\"price\":{}.{:02},\"quantity\":{quantity}}}",
             cents / 100,
             cents % 100,
         )
         .unwrap();
     }
     out.flush().unwrap();
-    for customer in &mut customers {
-        customer.pass(i64::MAX, &mut counted);
-    }
-    counted
 }
 
-/// What the rules at the head of `examples/journeys/workload.yaml` make of one customer.
+/// How many first and second reminders the rules at the head of `examples/journeys/workload.yaml`
+/// ask for, and the last event's time.
+fn calculated(path: &Path) -> ((u64, u64), i64) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut customers: BTreeMap<&str, Customer<'_>> = BTreeMap::new();
+    let (mut counted, mut last) = ((0, 0), 0);
+    for line in text.lines() {
+        let row: Row<'_> = serde_json::from_str(line).unwrap();
+        last = row.timestamp;
+        customers.entry(row.customer_id).or_default().happens(&row, &mut counted);
+    }
+    for customer in customers.values_mut() {
+        customer.pass(i64::MAX, &mut counted);
+    }
+    (counted, last)
+}
+
 #[derive(Default)]
-struct Customer {
-    cart: Vec<(usize, i64)>,
+struct Customer<'a> {
+    /// Product, quantity, and the price in cents.
+    cart: Vec<(&'a str, i64, i64)>,
     /// 0, or which reminder is due next, and when.
     step: u8,
     due: i64,
 }
 
-impl Customer {
-    fn happens(
-        &mut self,
-        at: i64,
-        kind: &str,
-        sku: usize,
-        quantity: i64,
-        counted: &mut (u64, u64),
-    ) {
-        self.pass(at, counted);
-        match kind {
-            "addToCart" => {
-                match self.cart.iter_mut().find(|line| line.0 == sku) {
-                    Some(line) => line.1 += quantity,
-                    None => self.cart.push((sku, quantity)),
+impl<'a> Customer<'a> {
+    fn happens(&mut self, row: &Row<'a>, counted: &mut (u64, u64)) {
+        self.pass(row.timestamp, counted);
+        let line = self.cart.iter().position(|line| line.0 == row.sku);
+        match (row.r#type, line) {
+            ("addToCart", line) => {
+                match line {
+                    Some(line) => self.cart[line].1 += row.quantity,
+                    None => {
+                        let cents = (row.price * 100.0).round() as i64;
+                        self.cart.push((row.sku, row.quantity, cents));
+                    }
                 }
-                let total: i64 = self.cart.iter().map(|line| price(line.0) * line.1).sum();
+                let total: i64 = self.cart.iter().map(|line| line.1 * line.2).sum();
                 if self.step == 0 && total >= 2_000 {
                     self.step = 1;
                 }
             }
-            "removeFromCart" => {
-                if let Some(place) = self.cart.iter().position(|line| line.0 == sku) {
-                    self.cart[place].1 -= quantity;
-                    if self.cart[place].1 <= 0 {
-                        self.cart.remove(place);
-                    }
+            ("removeFromCart", Some(line)) => {
+                self.cart[line].1 -= row.quantity;
+                if self.cart[line].1 <= 0 {
+                    self.cart.remove(line);
                 }
             }
-            "orderPlaced" => {
+            ("orderPlaced", _) => {
                 self.cart.clear();
                 self.step = 0;
             }
-            "startCheckout" => {}
+            ("removeFromCart" | "startCheckout", _) => {}
             _ => return,
         }
         if self.step == 1 {
-            self.due = at + HOUR_MS;
+            self.due = row.timestamp + HOUR_MS;
         }
     }
 
@@ -269,11 +300,6 @@ impl Customer {
             }
         }
     }
-}
-
-/// In cents; the same for every sale of a product.
-fn price(sku: usize) -> i64 {
-    100 + (sku as i64 * 7_919) % 9_900
 }
 
 /// Xorshift: the same numbers on every machine.

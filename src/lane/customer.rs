@@ -288,10 +288,17 @@ impl<S: Store> Lane<S> {
         self.output.effects.extend(group.effects);
         self.output.overdue.extend(group.overdue);
         self.output.outbox.extend(group.outbox);
-        if !group.queue.is_empty() {
-            for arrived in group.queue {
-                if let Some(customer) = arrived.record.customer() {
-                    self.pending.entry(customer).or_default().push(arrived);
+        match group.members.as_slice() {
+            _ if group.queue.is_empty() => {}
+            // Whole: a customer of many records is looked at in many flushes.
+            [only] => {
+                self.pending.insert(only.resident.state.id, group.queue.into());
+            }
+            _ => {
+                for arrived in group.queue {
+                    if let Some(customer) = arrived.record.customer() {
+                        self.pending.entry(customer).or_default().push(arrived);
+                    }
                 }
             }
         }
