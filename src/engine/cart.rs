@@ -12,6 +12,9 @@ use super::state::{
 /// An open and an add of the same items within this time are one, in milliseconds.
 const PAIR_MS: i64 = 10_000;
 
+/// The most bytes of lines kept of one cart; all carts of a customer have twice as much.
+const CART_BYTES_MAX: usize = STATE_BYTES_MAX / 4;
+
 /// What an event did to a cart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CartFold {
@@ -116,7 +119,9 @@ fn place_of(state: &mut CustomerState, event: &Event) -> Option<usize> {
             Text::from(format!("#{}", state.carts_opened))
         }
     };
-    if state.carts.len() >= CARTS_MAX {
+    let weight =
+        |carts: &[Cart]| carts.iter().flat_map(|cart| &cart.lines).map(weight_of).sum::<usize>();
+    while state.carts.len() >= CARTS_MAX || weight(&state.carts) > 2 * CART_BYTES_MAX {
         state.carts.remove(0);
     }
     state.carts.push(Cart {
@@ -231,8 +236,8 @@ fn has_room(lines: &[Item], item: &Item) -> bool {
         return false;
     }
     // Small carts are not worth weighing.
-    lines.len() < 4
-        || lines.iter().chain([item]).map(weight_of).sum::<usize>() <= STATE_BYTES_MAX / 4
+    (lines.len() < 4 && weight_of(item) < 256)
+        || lines.iter().chain([item]).map(weight_of).sum::<usize>() <= CART_BYTES_MAX
 }
 
 fn remove(cart: &mut Cart, item: &Item) -> bool {

@@ -6,10 +6,12 @@ use crate::model::{
 };
 
 use super::orders::OrderNews;
-use super::state::{Consent, CustomerState, VIEWED_MAX};
+use super::state::{Consent, CustomerState, ITEMS_BYTES_MAX, VIEWED_MAX, weight_of};
 
 /// The most attributes kept of one customer.
 pub(super) const ATTRIBUTES_MAX: usize = 64;
+/// The most bytes of attributes kept of one customer.
+const ATTRIBUTES_BYTES_MAX: usize = 8 * 1024;
 /// The most kinds of event, beyond those Waypost knows, of which the last time is kept.
 const LAST_MAX: usize = 64;
 /// The most consents kept of one customer.
@@ -121,7 +123,9 @@ fn facts(state: &mut CustomerState, event: &Event) {
             Some((_, kept)) if newest => kept.clone_from(value),
             Some(_) => {}
             None => {
-                if profile.attributes.len() < ATTRIBUTES_MAX {
+                let told: usize = profile.attributes.iter().map(|(n, v)| n.len() + v.len()).sum();
+                let fits = told + name.len() + value.len() <= ATTRIBUTES_BYTES_MAX;
+                if fits && profile.attributes.len() < ATTRIBUTES_MAX {
                     profile.attributes.push((name.clone(), value.clone()));
                 }
             }
@@ -202,6 +206,11 @@ fn browse(state: &mut CustomerState, event: &Event) {
                 browse.items.remove(0);
             }
             browse.items.push(item.clone());
+            while browse.items.len() > 1
+                && browse.items.iter().map(weight_of).sum::<usize>() > ITEMS_BYTES_MAX
+            {
+                browse.items.remove(0);
+            }
             if let Some(category) = item.category() {
                 browse.category = Some(category.clone());
             }

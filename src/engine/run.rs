@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::state::first_of;
 use crate::journey::{NodeIx, Version};
 use crate::model::{
     Channel, Event, EventName, Item, MessageChannel, MessageId, OrderFacts, PageFacts, RunId, Text,
@@ -135,7 +136,7 @@ impl StartEvent {
             tie: event.tie,
             channel: event.channel,
             shop: event.shop.clone(),
-            items: event.items.iter().take(START_ITEMS_MAX).cloned().collect(),
+            items: first_of(&event.items, START_ITEMS_MAX),
             order: event.order.clone(),
             page: event.page.clone(),
         }

@@ -291,6 +291,25 @@ pub(super) fn weight_of(item: &Item) -> usize {
     24 + item.sku.len() + item.options().len() + facts
 }
 
+/// The most bytes of product lines that are kept of one event, one order, or what was looked at.
+pub(super) const ITEMS_BYTES_MAX: usize = 4 * 1024;
+
+/// The first of these product lines, as many as fit.
+pub(super) fn first_of(items: &[Item], count: usize) -> Vec<Item> {
+    let mut room = ITEMS_BYTES_MAX;
+    items
+        .iter()
+        .take(count)
+        .take_while(|item| {
+            let weight = weight_of(item);
+            let fits = weight <= room;
+            room = room.saturating_sub(weight);
+            fits
+        })
+        .cloned()
+        .collect()
+}
+
 /// FNV-1a: quick on short ids. Two ids of one customer's day collide once in 10^13.
 pub(super) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -396,7 +415,13 @@ impl CustomerState {
         let items = |items: &[Item]| items.iter().map(weight_of).sum::<usize>();
         let carts: usize = self.carts.iter().map(|cart| items(&cart.lines)).sum();
         let starts: usize = self.runs.iter().map(|run| 200 + items(&run.start.items)).sum();
-        carts + starts + items(&self.browse.items) + items(&self.orders.last_items)
+        let attributes =
+            self.profile.attributes.iter().map(|(name, value)| name.len() + value.len());
+        carts
+            + starts
+            + attributes.sum::<usize>()
+            + items(&self.browse.items)
+            + items(&self.orders.last_items)
     }
 
     /// Lets go of what matters least until the state is light enough: carts that no run is about,

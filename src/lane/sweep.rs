@@ -153,14 +153,19 @@ impl<S: Store> Lane<S> {
                 self.output.effects.push((id, effect));
             }
         }
-        for (_, id) in chosen {
-            let mut resident = self.residents.take_out(id);
-            let mut effects: Vec<Effect> = Vec::new();
-            let engine = self.timeline.at(at);
-            engine.start_scheduled(&mut resident.state, active, at, &mut effects);
-            let next_due = engine.next_due(&resident.state);
-            self.residents.put_back(resident, next_due, S::KEEPS_STATES, at);
-            self.output.effects.extend(effects.into_iter().map(|effect| (id, effect)));
+        let chosen: Vec<CustomerId> = chosen.into_iter().map(|(_, id)| id).collect();
+        for page in chosen.chunks(SCAN as usize) {
+            // The look at all customers may have let go of those it was over with.
+            self.bring_in(page).await?;
+            for &id in page {
+                let mut resident = self.residents.take_out(id);
+                let mut effects: Vec<Effect> = Vec::new();
+                let engine = self.timeline.at(at);
+                engine.start_scheduled(&mut resident.state, active, at, &mut effects);
+                let next_due = engine.next_due(&resident.state);
+                self.residents.put_back(resident, next_due, S::KEEPS_STATES, at);
+                self.output.effects.extend(effects.into_iter().map(|effect| (id, effect)));
+            }
         }
         Ok(())
     }
