@@ -85,14 +85,16 @@ fn measure(name: &str, format: Format, events: u64) {
     report(name, "in a checkpoint", rows, started.elapsed());
     runtime.block_on(applied(&log, &state, true));
     report(name, "applied, grace of 10 s included", rows, started.elapsed());
-    let size = |file: &str| std::fs::metadata(folder.path().join(file)).unwrap().len() / rows;
+    stopper.send_replace(true);
+    runtime.block_on(running).unwrap().unwrap();
+    let bytes =
+        |file: &str| std::fs::metadata(folder.path().join(file)).map_or(0, |file| file.len());
+    let size = |file: &str| (bytes(file) + bytes(&format!("{file}-wal"))) / rows;
     println!(
-        "{name:12} {} bytes an event in the log, {} in the state",
+        "{name:12} {} bytes an event in the log's files, {} in the state's",
         size("log.db"),
         size("state.db")
     );
-    stopper.send_replace(true);
-    runtime.block_on(running).unwrap().unwrap();
 }
 
 /// What a parse alone costs on one core.
