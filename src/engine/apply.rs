@@ -82,6 +82,7 @@ impl Engine {
         if let Some(orders::OrderNews::Known(placed)) = news {
             self.further_report(state, event, placed, now, arrival, effects);
             self.addresses_found(state, had, event.time);
+            self.tidy(state, now);
             return;
         }
         let fold = if event.name.is_cart() {
@@ -220,40 +221,42 @@ impl Engine {
             }
             let Some(plan) = self.plan_of(run) else { continue };
             let Some(node) = plan.nodes.get(standing.node as usize) else { continue };
-            match &node.step {
-                Step::WaitQuiet { delay, at_most, .. } => {
-                    if self.restarts_quiet(run, happening) {
-                        let zone = Context::of_run(state, &self.catalog.rules, run, time).zone();
-                        let restarted = time.plus(*delay, &zone);
-                        let latest = at_most.map(|most| standing.entered.plus(most, &zone));
-                        let due = latest.map_or(restarted, |latest| restarted.min(latest));
-                        if let Some(standing) = &mut state.runs[place].at {
-                            standing.due = standing.due.max(due);
-                        }
-                    }
+            let quiet = match &node.step {
+                Step::WaitQuiet { delay, at_most, .. } => Some((*delay, *at_most)),
+                Step::Message { .. } if standing.waiting == Waiting::Quiet => {
+                    quiet_before(run, &plan)
                 }
                 Step::WaitFor { rule, then, .. } => {
                     if self.matches(state, run, rule, happening) {
                         let then = *then;
                         self.enter(state, place, then, time, effects);
                     }
+                    None
                 }
-                Step::Message { .. } if standing.waiting == Waiting::Quiet => {
-                    if let Some((delay, at_most)) = quiet_before(run, &plan)
-                        && self.restarts_quiet(run, happening)
-                    {
-                        let zone = Context::of_run(state, &self.catalog.rules, run, time).zone();
-                        let latest = at_most.map(|most| standing.entered.plus(most, &zone));
-                        let restarted = time.plus(delay, &zone);
-                        let due = latest.map_or(restarted, |latest| restarted.min(latest));
-                        if let Some(standing) = &mut state.runs[place].at {
-                            standing.due = standing.due.max(due);
-                        }
-                    }
-                }
-                Step::Wait { .. } | Step::If { .. } | Step::Message { .. } | Step::End => {}
+                Step::Wait { .. } | Step::If { .. } | Step::Message { .. } | Step::End => None,
+            };
+            if let Some((delay, at_most)) = quiet
+                && self.restarts_quiet(&state.runs[place], happening)
+            {
+                self.restart_quiet(state, place, delay, at_most, time);
             }
         }
+    }
+
+    /// Moves the end of a quiet wait, because something was heard at `time`.
+    fn restart_quiet(
+        &self,
+        state: &mut CustomerState,
+        place: usize,
+        delay: Delay,
+        at_most: Option<Delay>,
+        time: Timestamp,
+    ) {
+        let zone = Context::of_run(state, &self.catalog.rules, &state.runs[place], time).zone();
+        let Some(standing) = &mut state.runs[place].at else { return };
+        let restarted = time.plus(delay, &zone);
+        let latest = at_most.map(|most| standing.entered.plus(most, &zone));
+        standing.due = standing.due.max(latest.map_or(restarted, |latest| restarted.min(latest)));
     }
 
     /// Whether the event is one that the run's quiet wait starts again with.

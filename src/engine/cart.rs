@@ -5,15 +5,11 @@
 
 use crate::model::{Event, EventName, Item, ItemFacts, ItemsAre, Text, Tie, Timestamp};
 
-use super::state::{
-    CART_LINES_MAX, CARTS_MAX, Cart, CustomerState, STATE_BYTES_MAX, fnv, weight_of,
-};
+use super::state::{CART_LINES_MAX, CARTS_MAX, Cart, CustomerState, fnv};
+use super::weight::{CART_BYTES_MAX, of_carts, of_item, of_items};
 
 /// An open and an add of the same items within this time are one, in milliseconds.
 const PAIR_MS: i64 = 10_000;
-
-/// The most bytes of lines kept of one cart; all carts of a customer have twice as much.
-const CART_BYTES_MAX: usize = STATE_BYTES_MAX / 4;
 
 /// What an event did to a cart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -119,9 +115,7 @@ fn place_of(state: &mut CustomerState, event: &Event) -> Option<usize> {
             Text::from(format!("#{}", state.carts_opened))
         }
     };
-    let weight =
-        |carts: &[Cart]| carts.iter().flat_map(|cart| &cart.lines).map(weight_of).sum::<usize>();
-    while state.carts.len() >= CARTS_MAX || weight(&state.carts) > 2 * CART_BYTES_MAX {
+    while state.carts.len() >= CARTS_MAX || of_carts(&state.carts) > CART_BYTES_MAX {
         state.carts.remove(0);
     }
     state.carts.push(Cart {
@@ -151,12 +145,15 @@ fn apply(cart: &mut Cart, event: &Event) -> bool {
 fn set_whole(cart: &mut Cart, items: &[Item], at: (Timestamp, Tie)) -> bool {
     cart.whole_at = Some(at);
     let mut lines: Vec<Item> = Vec::with_capacity(items.len().min(CART_LINES_MAX));
+    let mut weight = 0;
     for item in items.iter().filter(|item| item.quantity > 0).take(CART_LINES_MAX) {
         let before = cart.lines.iter().find(|line| same_line(line, item));
         match lines.iter_mut().find(|line| same_line(line, item)) {
             Some(line) => line.quantity = line.quantity.saturating_add(item.quantity),
             None => {
-                if has_room(&lines, item) {
+                let heavier = weight + of_item(item);
+                if lines.len() < CART_LINES_MAX && heavier <= CART_BYTES_MAX {
+                    weight = heavier;
                     lines.push(before.map_or_else(|| item.clone(), |line| refresh(line, item)));
                 }
             }
@@ -235,9 +232,7 @@ fn has_room(lines: &[Item], item: &Item) -> bool {
     if lines.len() >= CART_LINES_MAX {
         return false;
     }
-    // Small carts are not worth weighing.
-    (lines.len() < 4 && weight_of(item) < 256)
-        || lines.iter().chain([item]).map(weight_of).sum::<usize>() <= CART_BYTES_MAX
+    of_items(lines) + of_item(item) <= CART_BYTES_MAX
 }
 
 fn remove(cart: &mut Cart, item: &Item) -> bool {

@@ -33,6 +33,7 @@ impl Engine {
     pub(super) fn tidy(&self, state: &mut CustomerState, now: Timestamp) {
         state.runs.retain(|run| !run.is_over() || run.goal_until.is_some_and(|until| until >= now));
         state.seen.expire(now);
+        state.lighten();
         let excess = state.suppressed.len().saturating_sub(SUPPRESSED_MAX);
         state.suppressed.drain(..excess);
         let excess = state.merges.len().saturating_sub(MERGES_MAX);

@@ -1,6 +1,6 @@
 //! Decides one message: whether it goes out, when, and with what content.
 
-use crate::journey::{Class, OnCap, Plan, Step, WindowZone};
+use crate::journey::{Class, OnCap, Plan, WindowZone};
 use crate::model::{MessageId, Text, Timestamp, derive};
 
 use super::apply::Happening;
@@ -9,7 +9,7 @@ use super::context::Context;
 use super::run::{OPEN_MESSAGES_MAX, OpenMessage, Waiting};
 use super::state::{CustomerState, SENT_MAX, SentMark};
 use super::steps::MessageStep;
-use super::{Arrival, Decision, Delivery, Effect, Engine, Reason, Trace, TraceKind};
+use super::{Arrival, Decision, Delivery, Effect, Engine, Reason, Trace, TraceKind, trace_of};
 
 /// What became of a message step.
 pub(super) enum Verdict {
@@ -69,13 +69,9 @@ impl Engine {
             Err(Obstacle::Withhold(reason)) => Some(reason),
             Err(Obstacle::Wait(until, waiting, reason)) => {
                 let trace = Trace {
-                    at,
-                    kind: TraceKind::Waits,
-                    journey: Some((run.journey.clone(), run.version)),
-                    run: Some(run.id),
                     step: Some(step.id.clone()),
                     reason: Some(reason),
-                    detail: None,
+                    ..trace_of(run, at, TraceKind::Waits)
                 };
                 effects.push(Effect::Trace(Box::new(trace)));
                 return Verdict::Later(until, waiting);
@@ -97,16 +93,7 @@ impl Engine {
         reason: Reason,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(entered) = plan.nodes.get(node as usize) else { return };
-        let Step::Message { channel, template, class, next, .. } = &entered.step else { return };
-        let step = MessageStep {
-            node,
-            id: &entered.id,
-            channel: *channel,
-            template,
-            class: *class,
-            next: *next,
-        };
+        let Some(step) = MessageStep::at(plan, node) else { return };
         let terms = Terms { at, expires: None, window_end: None, withheld: Some(reason) };
         self.decide(state, place, plan, step, terms, effects);
     }

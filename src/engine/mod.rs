@@ -29,6 +29,7 @@ mod start;
 mod state;
 mod steps;
 mod timers;
+mod weight;
 
 use std::sync::Arc;
 
@@ -105,6 +106,19 @@ impl Engine {
     }
 }
 
+/// A trace entry of a run, to be filled in.
+fn trace_of(run: &Run, at: Timestamp, kind: TraceKind) -> Trace {
+    Trace {
+        at,
+        kind,
+        journey: Some((run.journey.clone(), run.version)),
+        run: Some(run.id),
+        step: None,
+        reason: None,
+        detail: None,
+    }
+}
+
 /// Writes a trace entry of a run.
 fn trace_run(
     effects: &mut Vec<Effect>,
@@ -114,15 +128,7 @@ fn trace_run(
     reason: Option<Reason>,
     detail: Option<Text>,
 ) {
-    effects.push(Effect::Trace(Box::new(Trace {
-        at,
-        kind,
-        journey: Some((run.journey.clone(), run.version)),
-        run: Some(run.id),
-        step: None,
-        reason,
-        detail,
-    })));
+    effects.push(Effect::Trace(Box::new(Trace { reason, detail, ..trace_of(run, at, kind) })));
 }
 
 /// Writes a trace entry of a customer.

@@ -2,9 +2,8 @@
 
 use crate::model::{Amount, Event, EventName, Item, Money, Timestamp, derive};
 
-use super::state::{
-    CustomerState, ITEMS_BYTES_MAX, ORDERS_MAX, OrderMark, Orders, first_of, weight_of,
-};
+use super::state::{CustomerState, ORDERS_MAX, OrderMark, Orders};
+use super::weight::{ITEMS_BYTES_MAX, first_of, of_items};
 
 /// What an order event told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +34,7 @@ pub(super) fn placed(orders: &mut Orders, event: &Event) -> OrderNews {
     if orders.last_at.is_none_or(|last| last <= event.time) {
         orders.last_at = Some(event.time);
         orders.last_total = total;
-        orders.last_items = first_of(&event.items, super::run::START_ITEMS_MAX);
+        orders.last_items = first_of(event, super::run::START_ITEMS_MAX);
     }
     if orders.recent.len() >= ORDERS_MAX {
         orders.recent.remove(0);
@@ -117,9 +116,8 @@ fn again(orders: &mut Orders, place: usize, event: &Event, total: Option<Money>,
         orders.last_total = after;
         let room = super::run::START_ITEMS_MAX.saturating_sub(orders.last_items.len());
         if same_source && !stated {
-            let known: usize = orders.last_items.iter().map(weight_of).sum();
-            if known < ITEMS_BYTES_MAX {
-                orders.last_items.extend(first_of(&event.items, room));
+            if of_items(&orders.last_items) < ITEMS_BYTES_MAX {
+                orders.last_items.extend(first_of(event, room));
             }
         }
     }

@@ -1,6 +1,5 @@
 //! What outcomes mean for runs and caps. A run is moved by them only through `wait_for`.
 
-use crate::journey::Step;
 use crate::model::{Event, EventName, Text, Timestamp};
 
 use super::message::Verdict;
@@ -68,16 +67,7 @@ impl Engine {
     ) {
         let (node, due) = state.runs[place].redo.remove(redo);
         let Some(plan) = self.plan_of(&state.runs[place]) else { return };
-        let Some(entered) = plan.nodes.get(node as usize) else { return };
-        let Step::Message { channel, template, class, next, .. } = &entered.step else { return };
-        let step = MessageStep {
-            node,
-            id: &entered.id,
-            channel: *channel,
-            template,
-            class: *class,
-            next: *next,
-        };
+        let Some(step) = MessageStep::at(&plan, node) else { return };
         match self.message(state, place, &plan, step, due, effects) {
             Verdict::Later(until, _) => state.runs[place].redo.push((node, until)),
             Verdict::Done | Verdict::Ended => {}

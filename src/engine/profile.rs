@@ -6,7 +6,8 @@ use crate::model::{
 };
 
 use super::orders::OrderNews;
-use super::state::{Consent, CustomerState, ITEMS_BYTES_MAX, VIEWED_MAX, weight_of};
+use super::state::{Consent, CustomerState, VIEWED_MAX};
+use super::weight::{ITEMS_BYTES_MAX, of_items};
 
 /// The most attributes kept of one customer.
 pub(super) const ATTRIBUTES_MAX: usize = 64;
@@ -206,9 +207,7 @@ fn browse(state: &mut CustomerState, event: &Event) {
                 browse.items.remove(0);
             }
             browse.items.push(item.clone());
-            while browse.items.len() > 1
-                && browse.items.iter().map(weight_of).sum::<usize>() > ITEMS_BYTES_MAX
-            {
+            while browse.items.len() > 1 && of_items(&browse.items) > ITEMS_BYTES_MAX {
                 browse.items.remove(0);
             }
             if let Some(category) = item.category() {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::state::first_of;
+use super::weight::first_of;
 use crate::journey::{NodeIx, Version};
 use crate::model::{
     Channel, Event, EventName, Item, MessageChannel, MessageId, OrderFacts, PageFacts, RunId, Text,
@@ -136,7 +136,7 @@ impl StartEvent {
             tie: event.tie,
             channel: event.channel,
             shop: event.shop.clone(),
-            items: first_of(&event.items, START_ITEMS_MAX),
+            items: first_of(event, START_ITEMS_MAX),
             order: event.order.clone(),
             page: event.page.clone(),
         }

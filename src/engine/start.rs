@@ -8,7 +8,7 @@ use super::apply::Happening;
 use super::context::Context;
 use super::message::Cause;
 use super::run::{Run, StartEvent};
-use super::state::{CustomerState, RUNS_MAX, STATE_BYTES_MAX};
+use super::state::{CustomerState, RUNS_MAX};
 use super::{Effect, Engine, Reason, Trace, TraceKind, trace_run};
 
 /// What a start is about.
@@ -116,9 +116,7 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let plan = &active.plan;
-        if state.weight() > STATE_BYTES_MAX {
-            state.lighten();
-        }
+        state.make_space();
         let key = self.key(state, plan, &candidate);
         if let Some(reason) = self.refusal(state, active, &candidate, &key) {
             refuse(state, plan, candidate.now, reason, effects);
@@ -266,8 +264,7 @@ impl Engine {
             return Some(Reason::GaveWay);
         }
         let kept = |run: &&Run| !run.is_over();
-        let too_large = state.weight() > STATE_BYTES_MAX;
-        if too_large || state.runs.iter().filter(kept).count() >= RUNS_MAX {
+        if state.is_full() || state.runs.iter().filter(kept).count() >= RUNS_MAX {
             return Some(Reason::TooMany);
         }
         None
@@ -384,13 +381,18 @@ fn may_come_again(
 /// What is said of a customer whom a schedule's `at_most` left out.
 #[must_use]
 pub fn limit_reached(active: &ActivePlan, instant: Timestamp) -> Effect {
+    not_started(&active.plan, instant, Reason::LimitReached)
+}
+
+/// What is said of a journey that did not start.
+fn not_started(plan: &Plan, at: Timestamp, reason: Reason) -> Effect {
     Effect::Trace(Box::new(Trace {
-        at: instant,
+        at,
         kind: TraceKind::NotStarted,
-        journey: Some((active.plan.name.clone(), active.plan.version)),
+        journey: Some((plan.name.clone(), plan.version)),
         run: None,
         step: None,
-        reason: Some(Reason::LimitReached),
+        reason: Some(reason),
         detail: None,
     }))
 }
@@ -416,13 +418,5 @@ fn refuse(
             state.refusals.push((plan.name.clone(), reason));
         }
     }
-    effects.push(Effect::Trace(Box::new(Trace {
-        at,
-        kind: TraceKind::NotStarted,
-        journey: Some((plan.name.clone(), plan.version)),
-        run: None,
-        step: None,
-        reason: Some(reason),
-        detail: None,
-    })));
+    effects.push(not_started(plan, at, reason));
 }

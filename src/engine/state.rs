@@ -37,7 +37,7 @@ pub const MERGES_MAX: usize = 256;
 /// The longest a sent mark is kept, in milliseconds; the configuration takes no limit over a
 /// longer time.
 pub const SENT_MARK_MS: i64 = 92 * crate::model::DAY_MS;
-/// The largest encoded state, in bytes: a soft limit that new runs and cart lines respect.
+/// The largest encoded state, in bytes: held after each input (`weight`).
 pub const STATE_BYTES_MAX: usize = 64 * 1024;
 
 /// Everything kept of one customer.
@@ -265,6 +265,17 @@ impl Seen {
         }
     }
 
+    /// How many ids are remembered.
+    pub(super) const fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Forgets the oldest ids.
+    pub(super) fn forget_oldest(&mut self, count: usize) {
+        self.hashes.drain(..count);
+        self.times.drain(..count);
+    }
+
     /// Unites what two customers have seen.
     pub(super) fn unite(&mut self, other: Self) {
         let mut both: Vec<(Timestamp, u64)> = self
@@ -282,32 +293,6 @@ impl Seen {
         both.reverse();
         (self.times, self.hashes) = both.into_iter().unzip();
     }
-}
-
-/// About how many bytes a product line takes when it is stored.
-pub(super) fn weight_of(item: &Item) -> usize {
-    let texts = [item.name(), item.category(), item.brand(), item.image(), item.url()];
-    let facts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
-    24 + item.sku.len() + item.options().len() + facts
-}
-
-/// The most bytes of product lines that are kept of one event, one order, or what was looked at.
-pub(super) const ITEMS_BYTES_MAX: usize = 4 * 1024;
-
-/// The first of these product lines, as many as fit.
-pub(super) fn first_of(items: &[Item], count: usize) -> Vec<Item> {
-    let mut room = ITEMS_BYTES_MAX;
-    items
-        .iter()
-        .take(count)
-        .take_while(|item| {
-            let weight = weight_of(item);
-            let fits = weight <= room;
-            room = room.saturating_sub(weight);
-            fits
-        })
-        .cloned()
-        .collect()
 }
 
 /// FNV-1a: quick on short ids. Two ids of one customer's day collide once in 10^13.
@@ -407,41 +392,6 @@ impl CustomerState {
     #[must_use]
     pub fn cart(&self, key: &str) -> Option<&Cart> {
         self.carts.iter().find(|cart| cart.key == key)
-    }
-
-    /// About how many bytes the state takes, as far as it can grow much: carts, browsing, runs.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        let items = |items: &[Item]| items.iter().map(weight_of).sum::<usize>();
-        let carts: usize = self.carts.iter().map(|cart| items(&cart.lines)).sum();
-        let starts: usize = self.runs.iter().map(|run| 200 + items(&run.start.items)).sum();
-        let attributes =
-            self.profile.attributes.iter().map(|(name, value)| name.len() + value.len());
-        carts
-            + starts
-            + attributes.sum::<usize>()
-            + items(&self.browse.items)
-            + items(&self.orders.last_items)
-    }
-
-    /// Lets go of what matters least until the state is light enough: carts that no run is about,
-    /// the oldest first, runs that only wait for their goal, and most of what was looked at.
-    pub(super) fn lighten(&mut self) {
-        while self.weight() > STATE_BYTES_MAX {
-            let last = self.carts.len().saturating_sub(1);
-            let idle = self.carts[..last]
-                .iter()
-                .position(|cart| !self.runs.iter().any(|run| run.cart.as_ref() == Some(&cart.key)));
-            if let Some(place) = idle {
-                self.carts.remove(place);
-            } else if let Some(place) = self.runs.iter().position(Run::is_over) {
-                self.runs.remove(place);
-            } else if self.browse.items.len() > 4 {
-                self.browse.items.drain(..self.browse.items.len() - 4);
-            } else {
-                return;
-            }
-        }
     }
 
     /// The cart last touched.

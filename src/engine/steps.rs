@@ -6,7 +6,7 @@ use crate::model::{MessageChannel, Text, Timestamp};
 use super::context::Context;
 use super::run::{Standing, Waiting};
 use super::state::CustomerState;
-use super::{Effect, Engine, Reason, Trace, TraceKind};
+use super::{Effect, Engine, Reason, Trace, TraceKind, trace_of};
 
 /// The most steps a run moves at one instant; plans have no loops, so none needs more than it has.
 const MOVES_MAX: usize = 512;
@@ -30,6 +30,18 @@ pub(super) struct MessageStep<'a> {
     pub template: &'a Text,
     pub class: Class,
     pub next: NodeIx,
+}
+
+impl<'a> MessageStep<'a> {
+    /// The message step at a node; `None` if another kind of step is there.
+    pub(super) fn at(plan: &'a Plan, node: NodeIx) -> Option<Self> {
+        let entered = plan.nodes.get(node as usize)?;
+        let Step::Message { channel, template, class, next, .. } = &entered.step else {
+            return None;
+        };
+        let (channel, class, next) = (*channel, *class, *next);
+        Some(Self { node, id: &entered.id, channel, template, class, next })
+    }
 }
 
 impl Engine {
@@ -91,28 +103,19 @@ impl Engine {
                     Ok(holds) => format!("{}: {holds}", condition.source()),
                     Err(error) => format!("{}: {error}", condition.source()),
                 };
+                let reason = outcome.is_err().then_some(Reason::ExpressionFailed);
                 effects.push(Effect::Trace(Box::new(Trace {
-                    at,
-                    kind: TraceKind::Decided,
-                    journey: Some((run.journey.clone(), run.version)),
-                    run: Some(run.id),
                     step: Some(entered.id.clone()),
-                    reason: outcome.is_err().then_some(Reason::ExpressionFailed),
+                    reason,
                     detail: Some(Text::from(detail)),
+                    ..trace_of(run, at, TraceKind::Decided)
                 })));
                 Move::To(if outcome == Ok(true) { *then } else { *otherwise })
             }
-            Step::Message { channel, template, class, next, .. } => {
-                let step = MessageStep {
-                    node,
-                    id: &entered.id,
-                    channel: *channel,
-                    template,
-                    class: *class,
-                    next: *next,
-                };
-                self.enter_message(state, place, plan, step, at, effects)
-            }
+            Step::Message { .. } => match MessageStep::at(plan, node) {
+                Some(step) => self.enter_message(state, place, plan, step, at, effects),
+                None => Move::Over,
+            },
             Step::End => {
                 self.end_run(state, place, at, Reason::Finished, None, effects);
                 Move::Over

@@ -347,12 +347,6 @@ impl<S: Store> Lane<S> {
         self.timeline.last()
     }
 
-    /// The number of customers in memory.
-    #[must_use]
-    pub fn residents(&self) -> usize {
-        self.residents.len()
-    }
-
     /// The states in memory, for summaries of replays; in no particular order.
     pub fn states(&self) -> impl Iterator<Item = &CustomerState> {
         self.residents.states()

@@ -52,10 +52,6 @@ impl Residents {
         self.states.contains_key(&id)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.states.len()
-    }
-
     pub(super) fn states(&self) -> impl Iterator<Item = &CustomerState> {
         self.states.values().map(|resident| &*resident.state)
     }
