@@ -115,10 +115,8 @@ fn again(orders: &mut Orders, place: usize, event: &Event, total: Option<Money>,
     if orders.last_at == Some(at) {
         orders.last_total = after;
         let room = super::run::START_ITEMS_MAX.saturating_sub(orders.last_items.len());
-        if same_source && !stated {
-            if of_items(&orders.last_items) < ITEMS_BYTES_MAX {
-                orders.last_items.extend(first_of(event, room));
-            }
+        if same_source && !stated && of_items(&orders.last_items) < ITEMS_BYTES_MAX {
+            orders.last_items.extend(first_of(event, room));
         }
     }
 }
