@@ -109,7 +109,8 @@ impl CustomerState {
     }
 
     /// Lets go of one thing: carts that no run is about, runs that only wait for their goal, what
-    /// was looked at, attributes, marks that bind nobody, old ids, the products of the last order.
+    /// was looked at, attributes, marks that bind nobody, old ids, the products of the last order,
+    /// then the products and pages that runs started with, and at the very last lines of a cart.
     fn let_go_of_least(&mut self) -> bool {
         let about = |cart: &Cart| self.runs.iter().any(|run| run.cart.as_ref() == Some(&cart.key));
         let others = self.carts.len().saturating_sub(1);
@@ -126,6 +127,11 @@ impl CustomerState {
             self.seen.forget_oldest(self.seen.len() / 2);
         } else if !self.orders.last_items.is_empty() {
             self.orders.last_items.pop();
+        } else if let Some(run) = self.runs.iter_mut().find(|run| !run.start.items.is_empty()) {
+            run.start.items.pop();
+        } else if self.runs.iter_mut().any(|run| run.start.page.take().is_some()) {
+        } else if let Some(cart) = self.carts.iter_mut().max_by_key(|cart| of_items(&cart.lines)) {
+            return cart.lines.pop().is_some();
         } else {
             return false;
         }
