@@ -138,6 +138,7 @@ fn message(number: u64) -> (CustomerId, MessageChange) {
         occurrence: 0,
         channel: MessageChannel::Email,
         template: Text::new("abandoned-cart/first"),
+        topic: None,
         class: Class::Marketing,
         at: Timestamp::from_ms(1_700_000_000_000),
         settle_ms: 0,

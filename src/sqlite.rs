@@ -193,17 +193,7 @@ pub struct Lock {
 /// Every [`Error`] but [`Error::Missing`] and [`Error::Older`].
 pub async fn open(path: &Path, kind: &Kind, limits: Limits) -> Result<Database, Error> {
     let lock = lock(path)?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .busy_timeout(BUSY)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        // Without these two, macOS keeps a commit in the drive's cache; nothing elsewhere.
-        .pragma("fullfsync", "1")
-        .pragma("checkpoint_fullfsync", "1")
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-        .pragma("cache_size", CACHE);
+    let options = to_write(path).create_if_missing(true);
     let failed = |source| explain(path, kind, "opening", source);
     let mut writer = SqliteConnection::connect_with(&options).await.map_err(failed)?;
     if let Some(bytes) = limits.bytes_max {
@@ -218,6 +208,30 @@ pub async fn open(path: &Path, kind: &Kind, limits: Limits) -> Result<Database, 
     // Better now than at the first checkpoint: may it be written at all?
     sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut writer).await.map_err(failed)?;
     Ok(Database { path: path.to_owned(), writer, readers: readers(path), lock })
+}
+
+/// How a file is written.
+fn to_write(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        // Without these two, macOS keeps a commit in the drive's cache; nothing elsewhere.
+        .pragma("fullfsync", "1")
+        .pragma("checkpoint_fullfsync", "1")
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("cache_size", CACHE)
+}
+
+/// Opens an existing, up-to-date file for small changes beside its writing process: transactions
+/// of both come one after another. [`open_to_read`] has looked at it before.
+///
+/// # Errors
+/// Every [`Error`] but [`Error::InUse`] and [`Error::Missing`].
+pub async fn open_to_change(path: &Path, kind: &Kind) -> Result<SqliteConnection, Error> {
+    let connected = SqliteConnection::connect_with(&to_write(path)).await;
+    connected.map_err(|source| explain(path, kind, "opening", source))
 }
 
 /// Opens an existing file for reading; it may be in use by a writer.

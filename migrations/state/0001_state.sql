@@ -38,6 +38,7 @@ CREATE TABLE messages (
     occurrence INTEGER NOT NULL,
     channel    TEXT    NOT NULL,
     template   TEXT    NOT NULL,
+    topic      TEXT,
     class      TEXT    NOT NULL,
     at         INTEGER NOT NULL,
     settle_ms  INTEGER NOT NULL,
@@ -74,3 +75,48 @@ CREATE TABLE outbox (
     id     BLOB NOT NULL UNIQUE,
     record BLOB NOT NULL
 );
+
+-- One row.
+CREATE TABLE store (
+    secret_key BLOB    NOT NULL CHECK (length(secret_key) = 32),   -- keys the hashes of addresses and the links that unsubscribe
+    last_lease INTEGER NOT NULL                                    -- grows with each claim, so that no two are alike
+);
+INSERT INTO store (secret_key, last_lease) VALUES (randomblob(32), 0);
+
+-- The way out of every message that is to be sent. Nothing here decides; what becomes of a message
+-- goes back to the log as an event.
+CREATE TABLE deliveries (
+    message   BLOB    PRIMARY KEY,
+    partition INTEGER NOT NULL,
+    ready     INTEGER NOT NULL,             -- due and settle: may be claimed once the lane's watermark has passed it
+    status    TEXT    NOT NULL,             -- waiting, claimed, started, dot_sent; then how it ended
+    lease     INTEGER,                      -- of the claim that holds it
+    attempts  INTEGER NOT NULL DEFAULT 0,   -- those that started
+    try_after INTEGER NOT NULL DEFAULT 0,   -- not before, by the wall clock
+    revision  INTEGER,                      -- the one that is or was sent
+    address   TEXT,                         -- where it is or was sent; NULL once erased
+    body      BLOB,                         -- the bytes that the first attempt pinned, until it ends
+    detail    TEXT,                         -- the provider's words, or why not
+    changed   INTEGER NOT NULL              -- when this row last changed, by the wall clock
+) WITHOUT ROWID;
+CREATE INDEX deliveries_waiting ON deliveries (partition, ready) WHERE status = 'waiting';
+CREATE INDEX deliveries_under_way ON deliveries (status)
+    WHERE status IN ('claimed', 'started', 'dot_sent', 'in_doubt');
+
+-- Addresses that must not be written to, by keyed hash; they outlive the person's erasure.
+CREATE TABLE suppressions (
+    channel TEXT    NOT NULL,
+    address BLOB    NOT NULL,
+    topic   TEXT    NOT NULL,               -- empty for everything
+    reason  TEXT    NOT NULL,               -- unsubscribed, bounced, complained
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (channel, address, topic, reason)
+) WITHOUT ROWID;
+
+-- What is not to be sent for now.
+CREATE TABLE holds (
+    kind TEXT    NOT NULL,                  -- all, channel, journey, template
+    name TEXT    NOT NULL,                  -- empty for all
+    at   INTEGER NOT NULL,
+    PRIMARY KEY (kind, name)
+) WITHOUT ROWID;

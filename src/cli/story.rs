@@ -152,6 +152,7 @@ mod tests {
             occurrence: 0,
             channel: MessageChannel::Email,
             template: "t".into(),
+            topic: None,
             class: Class::Marketing,
             at: at(60),
             settle_ms: 0,

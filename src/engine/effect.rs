@@ -80,6 +80,8 @@ pub struct Decision {
     pub channel: MessageChannel,
     /// The template.
     pub template: Text,
+    /// What consent and unsubscribing speak of.
+    pub topic: Option<Text>,
     /// What it is.
     pub class: Class,
     /// When it is due; the decision's time.

@@ -182,6 +182,7 @@ impl Engine {
             occurrence,
             channel: step.channel,
             template: step.template.clone(),
+            topic: plan.topic.clone(),
             class: step.class,
             at: terms.at,
             settle_ms,

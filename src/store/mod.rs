@@ -7,13 +7,15 @@
 //! kept is read through [`Ledger`]: by `why`, `verify` and reports.
 
 mod changes;
+mod deliveries;
 mod ledger;
 mod memory;
 mod sqlite;
 
+pub use deliveries::*;
 pub use ledger::*;
 pub use memory::MemoryStore;
-pub use sqlite::{SqliteLedger, SqliteStore};
+pub use sqlite::{Recovered, SqliteLedger, SqliteStore};
 
 use crate::engine::{Decision, Effect, Reason, Trace};
 use crate::model::{CustomerId, EventName, MessageId, Timestamp};

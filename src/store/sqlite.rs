@@ -3,19 +3,25 @@
 //! One connection writes, others read beside it. Statements are bulk: a checkpoint of thousands of
 //! rows is a few dozen statements.
 
+mod deliveries;
+mod listing;
 mod read;
 mod write;
 
+pub use deliveries::Recovered;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::log;
 use crate::model::{CustomerId, Timestamp};
 use crate::sqlite::{
-    Database, Kind, Limits, Lock, chunks, explain, one_moment, open, open_to_read, repeated,
+    Database, Kind, Limits, Lock, chunks, explain, one_moment, open, open_to_change, open_to_read,
+    repeated,
 };
 
 use super::changes::Changes;
@@ -32,7 +38,7 @@ const KIND: Kind = Kind {
 pub struct SqliteStore {
     writer: Mutex<SqliteConnection>,
     ledger: SqliteLedger,
-    _lock: Lock,
+    _lock: Option<Lock>,
 }
 
 /// The reading side of the embedded store. Cheap to clone.
@@ -40,6 +46,7 @@ pub struct SqliteStore {
 pub struct SqliteLedger {
     path: PathBuf,
     readers: SqlitePool,
+    secret_key: Arc<OnceCell<[u8; 32]>>,
 }
 
 impl SqliteStore {
@@ -57,8 +64,19 @@ impl SqliteStore {
     /// As [`SqliteStore::open`].
     pub async fn open_limited(path: &Path, limits: Limits) -> Result<Self, Error> {
         let Database { path, writer, readers, lock } = open(path, &KIND, limits).await?;
-        let ledger = SqliteLedger { path, readers };
-        Ok(Self { writer: Mutex::new(writer), ledger, _lock: lock })
+        let ledger = SqliteLedger::new(path, readers);
+        Ok(Self { writer: Mutex::new(writer), ledger, _lock: Some(lock) })
+    }
+
+    /// Opens an existing store for small changes beside the worker that may be running on it:
+    /// holds, and messages that are cancelled or resolved by hand. It must not take a lane.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the way out, also if there is no store.
+    pub async fn open_beside(path: &Path) -> Result<Self, Error> {
+        let ledger = SqliteLedger::open(path).await?;
+        let writer = open_to_change(path, &KIND).await?;
+        Ok(Self { writer: Mutex::new(writer), ledger, _lock: None })
     }
 
     /// The reading side.
@@ -212,20 +230,24 @@ impl Store for SqliteStore {
 }
 
 impl SqliteLedger {
+    fn new(path: PathBuf, readers: SqlitePool) -> Self {
+        Self { path, readers, secret_key: Arc::default() }
+    }
+
     /// Opens an existing store for reading, beside a writing process or without one.
     ///
     /// # Errors
     /// [`Error::File`] if there is no store, or not one that this build can read.
     pub async fn open(path: &Path) -> Result<Self, Error> {
         let readers = open_to_read(path, &KIND).await?;
-        Ok(Self { path: path.to_owned(), readers })
+        Ok(Self::new(path.to_owned(), readers))
     }
 
     /// The store as it is at the first reading, for as long as this lives, however the worker
     /// goes on. Not for long-lived use: the file's write-ahead log grows meanwhile.
     #[must_use]
     pub fn one_moment(&self) -> Self {
-        Self { path: self.path.clone(), readers: one_moment(&self.path) }
+        Self::new(self.path.clone(), one_moment(&self.path))
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<'_> {

@@ -31,6 +31,7 @@ fn decision(message: u128, withheld: Option<Reason>) -> MessageChange {
         occurrence: 0,
         channel: MessageChannel::Email,
         template: Text::new("cart/first"),
+        topic: None,
         class: Class::Marketing,
         at: at(1_000),
         settle_ms: 5,

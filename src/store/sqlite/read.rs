@@ -14,7 +14,7 @@ macro_rules! select_messages {
     ($rest:literal) => {
         concat!(
             "SELECT seq, message, partition, customer, name, journey, version, run, step, occurrence,
-                 channel, template, class, at, settle_ms, expires, window_end, status, reason,
+                 channel, template, topic, class, at, settle_ms, expires, window_end, status, reason,
                  revision, outcome, data FROM messages ",
             $rest
         )
@@ -134,7 +134,7 @@ impl Ledger for SqliteLedger {
 }
 
 impl SqliteLedger {
-    fn message(&self, row: &SqliteRow) -> Result<StoredMessage, Error> {
+    pub(super) fn message(&self, row: &SqliteRow) -> Result<StoredMessage, Error> {
         let reason = self.reason(self.get::<Option<&str>>(row, "reason")?)?;
         let status = self.status(self.get(row, "status")?)?;
         let data: Option<String> = self.get(row, "data")?;
@@ -148,6 +148,7 @@ impl SqliteLedger {
             occurrence: self.get(row, "occurrence")?,
             channel: self.channel(self.get(row, "channel")?)?,
             template: Text::new(self.get::<&str>(row, "template")?),
+            topic: self.get::<Option<&str>>(row, "topic")?.map(Text::new),
             class: self.class(self.get(row, "class")?)?,
             at: Timestamp::from_ms(self.get(row, "at")?),
             settle_ms: self.get(row, "settle_ms")?,
@@ -187,7 +188,11 @@ impl SqliteLedger {
         })
     }
 
-    fn get<'row, T>(&self, row: &'row SqliteRow, column: &'static str) -> Result<T, Error>
+    pub(super) fn get<'row, T>(
+        &self,
+        row: &'row SqliteRow,
+        column: &'static str,
+    ) -> Result<T, Error>
     where
         T: sqlx::Decode<'row, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
     {
@@ -204,7 +209,7 @@ impl SqliteLedger {
         self.word(word, MessageStatus::ALL, |status| status.as_str())
     }
 
-    fn channel(&self, word: &str) -> Result<MessageChannel, Error> {
+    pub(super) fn channel(&self, word: &str) -> Result<MessageChannel, Error> {
         let all = &[MessageChannel::Email, MessageChannel::Sms];
         self.word(word, all, |channel| channel.as_str())
     }
@@ -223,7 +228,7 @@ impl SqliteLedger {
         known.ok_or_else(|| self.unknown(word))
     }
 
-    fn unknown(&self, word: &str) -> Error {
+    pub(super) fn unknown(&self, word: &str) -> Error {
         self.damaged(&format!("`{word}` is a word that this build does not know"))
     }
 }

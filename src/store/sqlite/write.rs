@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use crate::engine::{Decision, Trace, TraceKind};
+use crate::engine::{Decision, Reason, Trace, TraceKind};
 use crate::log;
 use crate::model::{CustomerId, MessageId, Timestamp};
 use crate::sqlite::{chunks, repeated};
@@ -34,6 +34,9 @@ pub(super) async fn checkpoint(
         }
         return Err(ledger.failed("keeping messages")(error));
     }
+    let outgoing: Vec<_> =
+        changes.decided.iter().map(|(_, one)| one).filter(|one| one.withheld.is_none()).collect();
+    deliveries(connection, lease, &outgoing).await.map_err(ledger.failed("keeping messages"))?;
     let updates: Vec<_> = changes.updates.iter().collect();
     let found = update(connection, &updates).await.map_err(ledger.failed("changing messages"))?;
     if found < updates.len() as u64
@@ -41,6 +44,9 @@ pub(super) async fn checkpoint(
     {
         return Err(Error::UnknownMessage(message));
     }
+    let stopped = |(message, update): &(&MessageId, &Update)| Some((**message, update.cancelled?));
+    let stopped: Vec<_> = updates.iter().filter_map(stopped).collect();
+    take_back(connection, &stopped).await.map_err(ledger.failed("taking messages back"))?;
     trace(connection, &checkpoint.trace).await.map_err(ledger.failed("keeping the trace"))?;
     let mut outgoing = Vec::with_capacity(checkpoint.outbox.len());
     for row in &checkpoint.outbox {
@@ -127,9 +133,9 @@ async fn decided(
 ) -> Result<(), sqlx::Error> {
     let sql = repeated(
         "INSERT INTO messages (message, partition, customer, name, journey, version, run,
-                 step, occurrence, channel, template, class, at, settle_ms, expires, window_end, status,
+                 step, occurrence, channel, template, topic, class, at, settle_ms, expires, window_end, status,
                  reason, revision, data) VALUES {}",
-        "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,1,?)",
+        "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,1,?)",
         rows.len(),
     );
     let mut query = sqlx::query(sql);
@@ -150,6 +156,7 @@ async fn decided(
             .bind(decision.occurrence)
             .bind(decision.channel.as_str())
             .bind(decision.template.as_str())
+            .bind(decision.topic.as_deref())
             .bind(class_word(decision.class))
             .bind(decision.at.ms())
             .bind(decision.settle_ms)
@@ -160,6 +167,54 @@ async fn decided(
             .bind(decision.data.as_str());
     }
     query.execute(connection).await?;
+    Ok(())
+}
+
+/// What is to be sent waits for its time.
+async fn deliveries(
+    connection: &mut SqliteConnection,
+    lease: Lease,
+    rows: &[&Decision],
+) -> Result<(), sqlx::Error> {
+    for chunk in chunks(rows) {
+        let sql = repeated(
+            "INSERT INTO deliveries (message, partition, ready, status, changed) VALUES {}",
+            "(?,?,?,'waiting',?)",
+            chunk.len(),
+        );
+        let mut query = sqlx::query(sql);
+        for decision in chunk {
+            query = query
+                .bind(decision.message.to_bytes().to_vec())
+                .bind(lease.partition)
+                .bind(decision.at.plus_ms(decision.settle_ms).ms())
+                .bind(decision.at.ms());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Takes cancelled messages off the way out, where they have not started.
+async fn take_back(
+    connection: &mut SqliteConnection,
+    rows: &[(MessageId, Reason)],
+) -> Result<(), sqlx::Error> {
+    for chunk in chunks(rows) {
+        let sql = repeated(
+            "WITH change (message, reason) AS (VALUES {})
+             UPDATE deliveries SET status = 'cancelled', detail = change.reason, lease = NULL
+             FROM change WHERE deliveries.message = change.message
+                 AND deliveries.status IN ('waiting', 'claimed')",
+            "(?,?)",
+            chunk.len(),
+        );
+        let mut query = sqlx::query(sql);
+        for (message, reason) in chunk {
+            query = query.bind(message.to_bytes().to_vec()).bind(reason.as_str());
+        }
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
@@ -259,6 +314,15 @@ async fn erase(
             .bind(customer.to_bytes().to_vec())
             .execute(&mut *connection)
             .await?;
+        sqlx::query(
+            "UPDATE deliveries SET address = NULL, body = NULL, detail = NULL,
+                 status = CASE WHEN status IN ('waiting', 'claimed') THEN 'cancelled'
+                     ELSE status END
+             WHERE message IN (SELECT message FROM messages WHERE customer = ?)",
+        )
+        .bind(customer.to_bytes().to_vec())
+        .execute(&mut *connection)
+        .await?;
         sqlx::query("UPDATE trace SET detail = NULL WHERE customer = ?")
             .bind(customer.to_bytes().to_vec())
             .execute(&mut *connection)

@@ -1,0 +1,248 @@
+//! The way out of a message: what delivery keeps of it, and what stands in its way.
+
+use crate::model::{EventName, MessageChannel, MessageId, Text, Timestamp};
+
+use super::StoredMessage;
+
+macro_rules! delivery_statuses {
+    ($($variant:ident = $word:literal, $doc:literal;)*) => {
+        /// How far a message is on its way out.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum DeliveryStatus {
+            $(#[doc = $doc] $variant,)*
+        }
+
+        impl DeliveryStatus {
+            /// Every status with its word and its meaning.
+            pub const ALL: &'static [(Self, &'static str, &'static str)] =
+                &[$((Self::$variant, $word, $doc),)*];
+
+            /// The word used in output and tables.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The status of this word.
+            #[must_use]
+            pub fn named(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+delivery_statuses! {
+    Waiting = "waiting", "It waits: for its time, for another try, or for a hold to end.";
+    Claimed = "claimed", "Delivery has taken it; nothing has gone to the provider.";
+    Started = "started", "It is being handed to the provider, who can't have accepted it yet.";
+    DotSent = "dot_sent", "All of it went to the provider, whose answer is awaited.";
+    Sent = "sent", "The provider took it.";
+    Refused = "refused", "It can't be sent: refused for good, or it can't be rendered.";
+    Expired = "expired", "Its time passed before it could be sent.";
+    MissedWindow = "missed_window", "Its send window closed before it could be sent.";
+    Cancelled = "cancelled", "It was stopped, suppressed or cancelled before it started.";
+    InDoubt = "in_doubt", "All of it went to the provider and no answer came: sent or not, nobody knows.";
+}
+
+impl DeliveryStatus {
+    /// Whether nothing more will happen of itself.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Waiting | Self::Claimed | Self::Started | Self::DotSent)
+    }
+}
+
+/// What delivery keeps of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// How far it is.
+    pub status: DeliveryStatus,
+    /// How often handing it over was begun.
+    pub attempts: u32,
+    /// Not before this, by the wall clock, where another try waits.
+    pub try_after: Option<Timestamp>,
+    /// The revision that is or was sent, once pinned.
+    pub revision: Option<u32>,
+    /// Where it is or was sent; `None` before the first attempt and once erased.
+    pub address: Option<Text>,
+    /// The provider's words, or why it was not sent.
+    pub detail: Option<String>,
+    /// When this last changed, by the wall clock.
+    pub changed: Timestamp,
+}
+
+/// A message that delivery has claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The message with its newest content.
+    pub message: StoredMessage,
+    /// Whoever holds another lease can't start it.
+    pub lease: i64,
+    /// How often handing it over was begun before.
+    pub attempts: u32,
+    /// What the first attempt pinned, if there was one.
+    pub pinned: Option<Pinned>,
+}
+
+/// What the first attempt pinned: each further one sends the same bytes to the same address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// Which revision of the message this is.
+    pub revision: u32,
+    /// Where it goes.
+    pub address: Text,
+    /// What is handed to the provider.
+    pub body: Vec<u8>,
+}
+
+/// What the transaction directly before the first byte said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// It may go.
+    Go,
+    /// It has newer content than was rendered: render again.
+    Newer,
+    /// It was stopped, held or taken by another: leave it alone.
+    Gone,
+    /// The address is suppressed, for this reason; the message has ended as cancelled.
+    Suppressed(SuppressionReason),
+}
+
+/// What the log is told of a message, as an `email.*` or `sms.*` event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It can't be taken back any more.
+    Started,
+    /// The provider took it.
+    Sent,
+    /// The address is bad.
+    Bounced,
+    /// It can't be sent.
+    Failed,
+    /// Its time had passed.
+    Expired,
+    /// Its window had closed.
+    MissedWindow,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl Outcome {
+    /// The event that tells it.
+    #[must_use]
+    pub const fn event(self, channel: MessageChannel) -> EventName {
+        use MessageChannel::{Email, Sms};
+        match (channel, self) {
+            (Email, Self::Started) => EventName::EmailStarted,
+            (Email, Self::Sent) => EventName::EmailSent,
+            (Email, Self::Bounced) => EventName::EmailBounced,
+            (Email, Self::Failed) => EventName::EmailFailed,
+            (Email, Self::Expired) => EventName::EmailExpired,
+            (Email, Self::MissedWindow) => EventName::EmailMissedWindow,
+            (Email, Self::Cancelled) => EventName::EmailCancelled,
+            (Sms, Self::Started) => EventName::SmsStarted,
+            (Sms, Self::Sent) => EventName::SmsSent,
+            (Sms, Self::Bounced) => EventName::SmsBounced,
+            (Sms, Self::Failed) => EventName::SmsFailed,
+            (Sms, Self::Expired) => EventName::SmsExpired,
+            (Sms, Self::MissedWindow) => EventName::SmsMissedWindow,
+            (Sms, Self::Cancelled) => EventName::SmsCancelled,
+        }
+    }
+}
+
+/// How a message ended, and what the log is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// How.
+    pub status: DeliveryStatus,
+    /// The outcome that goes to the log.
+    pub outcome: Outcome,
+    /// The provider's words, or why not.
+    pub detail: Option<String>,
+    /// The address is bad: nothing more goes to it.
+    pub suppress: bool,
+}
+
+/// An address that must not be written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suppression {
+    /// By which channel.
+    pub channel: MessageChannel,
+    /// The hash of the address, by [`super::SqliteStore::address_hash`].
+    pub address: [u8; 16],
+    /// For which topic; `None` for everything.
+    pub topic: Option<Text>,
+    /// Why.
+    pub reason: SuppressionReason,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// Why an address is suppressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SuppressionReason {
+    /// The person said no: marketing stops, order mails still come.
+    Unsubscribed,
+    /// It does not exist, or takes no mail: nothing goes to it.
+    Bounced,
+    /// A mail to it was reported as spam: nothing goes to it.
+    Complained,
+}
+
+impl SuppressionReason {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[Self::Unsubscribed, Self::Bounced, Self::Complained];
+
+    /// The word used in output and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsubscribed => "unsubscribed",
+            Self::Bounced => "bounced",
+            Self::Complained => "complained",
+        }
+    }
+}
+
+/// What is not to be sent for now.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hold {
+    /// Everything.
+    All,
+    /// All messages of a channel.
+    Channel(MessageChannel),
+    /// All messages of a journey.
+    Journey(Text),
+    /// All messages of a template.
+    Template(Text),
+}
+
+impl Hold {
+    /// The words under which it is kept: kind and name.
+    #[must_use]
+    pub fn words(&self) -> (&'static str, &str) {
+        match self {
+            Self::All => ("all", ""),
+            Self::Channel(channel) => ("channel", channel.as_str()),
+            Self::Journey(journey) => ("journey", journey),
+            Self::Template(template) => ("template", template),
+        }
+    }
+}
+
+/// What a list of messages is narrowed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageFilter {
+    /// Only those of this journey.
+    pub journey: Option<Text>,
+    /// Only those that are so far on their way out.
+    pub status: Option<DeliveryStatus>,
+    /// Only those to this customer, as output names it.
+    pub customer: Option<Text>,
+    /// Only this one.
+    pub message: Option<MessageId>,
+    /// At most so many, the newest first.
+    pub limit: u32,
+}

@@ -1,0 +1,562 @@
+//! Delivery's transactions: claimed, started, dot sent, ended; suppressions and holds.
+//!
+//! Each is one transaction on the connection that writes, so a claim, a checkpoint that cancels
+//! and an unsubscribe come one after another, and what came first counts.
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::engine::Decision;
+use crate::journey::Class;
+use crate::log::{self, CustomerEvent, Record};
+use crate::model::{
+    ConsentFact, ConsentStatus, Event, EventName, MessageChannel, MessageId, OutcomeFact, Text,
+    Timestamp, derive, derive_keyed,
+};
+
+use super::super::{
+    Begin, Claim, DeliveryStatus, End, Error, Hold, Outcome, Pinned, StoredMessage, Suppression,
+    SuppressionReason,
+};
+use super::{SqliteLedger, SqliteStore};
+
+/// The longest words of a provider that are kept, in bytes.
+const DETAIL_BYTES_MAX: usize = 500;
+
+/// What a worker that stopped in the middle had left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Messages that had not gone to the provider whole: they are sent again.
+    pub again: u64,
+    /// Messages that had: whether they were taken is not known.
+    pub in_doubt: u64,
+}
+
+impl SqliteStore {
+    /// The keyed hash under which an address is suppressed. Case does not count.
+    ///
+    /// # Errors
+    /// [`Error`] if the key can't be read.
+    pub async fn address_hash(
+        &self,
+        channel: MessageChannel,
+        address: &str,
+    ) -> Result<[u8; 16], Error> {
+        Ok(hash(&self.ledger.secret_key().await?, channel, address))
+    }
+
+    /// Puts right what a worker that stopped in the middle had left; called before anything is
+    /// claimed, by the one process that may write.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be written; then nothing changed.
+    pub async fn recover(&self, now: Timestamp, origin: u16) -> Result<Recovered, Error> {
+        let failed = self.failed("looking after messages under way");
+        let doubtful = self.ledger.under_way(DeliveryStatus::DotSent).await?;
+        let mut writer = self.writer.lock().await;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        let again = sqlx::query(
+            "UPDATE deliveries SET status = 'waiting', lease = NULL, changed = ?
+             WHERE status IN ('claimed', 'started')",
+        )
+        .bind(now.ms())
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?
+        .rows_affected();
+        for message in &doubtful {
+            let end = End {
+                status: DeliveryStatus::InDoubt,
+                outcome: Outcome::Started,
+                detail: Some("the worker stopped while the provider's answer was awaited".into()),
+                suppress: false,
+            };
+            self.ledger.end(&mut transaction, message, &end, now, origin).await?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(Recovered { again, in_doubt: doubtful.len() as u64 })
+    }
+
+    /// Claims up to `limit` messages whose time has come: the lane's watermark has passed due and
+    /// settle, no other try is awaited, and nothing holds them. The longest due come first.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be written; then nothing is claimed.
+    pub async fn claim(&self, now: Timestamp, limit: u32) -> Result<Vec<Claim>, Error> {
+        type Row = (Vec<u8>, u32, Option<u32>, Option<String>, Option<Vec<u8>>);
+        let failed = self.failed("claiming messages");
+        let mut writer = self.writer.lock().await;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        let lease: i64 =
+            sqlx::query_scalar("UPDATE store SET last_lease = last_lease + 1 RETURNING last_lease")
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(&failed)?;
+        let rows: Vec<Row> = sqlx::query_as(
+            "UPDATE deliveries SET status = 'claimed', changed = ?1, lease = ?3
+             WHERE message IN (
+                 SELECT waiting.message FROM deliveries AS waiting
+                 JOIN lanes ON lanes.partition = waiting.partition
+                 JOIN messages ON messages.message = waiting.message
+                 WHERE waiting.status = 'waiting' AND waiting.ready <= lanes.watermark
+                     AND waiting.try_after <= ?1
+                     AND NOT EXISTS (SELECT 1 FROM holds WHERE kind = 'all'
+                         OR (kind = 'channel' AND name = messages.channel)
+                         OR (kind = 'journey' AND name = messages.journey)
+                         OR (kind = 'template' AND name = messages.template))
+                 ORDER BY waiting.ready, waiting.message LIMIT ?2)
+             RETURNING message, attempts, revision, address, body",
+        )
+        .bind(now.ms())
+        .bind(limit)
+        .bind(lease)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        transaction.commit().await.map_err(failed)?;
+        drop(writer);
+        let mut claims = Vec::with_capacity(rows.len());
+        for (id, attempts, revision, address, body) in rows {
+            let id = MessageId::from_bytes(self.ledger.sixteen(&id)?);
+            let pinned = match (revision, address, body) {
+                (Some(revision), Some(address), Some(body)) => {
+                    Some(Pinned { revision, address: Text::from(address), body })
+                }
+                _ => None,
+            };
+            let Some(message) = self.ledger.message_of(id).await? else { continue };
+            claims.push(Claim { message, lease, attempts, pinned });
+        }
+        claims.sort_by_key(|claim| (claim.message.decision.at, claim.message.seq));
+        Ok(claims)
+    }
+
+    /// From claimed to started: the last look before the first byte. The lease, a stop, newer
+    /// content, holds and suppressions are read in the transaction that starts it.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be written; then it has not started.
+    pub async fn start(
+        &self,
+        claim: &Claim,
+        pinned: &Pinned,
+        now: Timestamp,
+        origin: u16,
+    ) -> Result<Begin, Error> {
+        let failed = self.failed("starting a message");
+        let decision = &claim.message.decision;
+        let address = self.address_hash(decision.channel, &pinned.address).await?;
+        let mut writer = self.writer.lock().await;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        let standing: Option<(i64, bool)> = sqlx::query_as(
+            "SELECT messages.revision, EXISTS (SELECT 1 FROM holds WHERE kind = 'all'
+                 OR (kind = 'channel' AND name = messages.channel)
+                 OR (kind = 'journey' AND name = messages.journey)
+                 OR (kind = 'template' AND name = messages.template))
+             FROM deliveries JOIN messages ON messages.message = deliveries.message
+             WHERE deliveries.message = ? AND deliveries.status = 'claimed'
+                 AND deliveries.lease = ? AND messages.status = 'decided'
+                 AND messages.data IS NOT NULL",
+        )
+        .bind(decision.message.to_bytes().to_vec())
+        .bind(claim.lease)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        let Some((revision, held)) = standing else { return Ok(Begin::Gone) };
+        if held {
+            unclaim(&mut transaction, claim, now).await.map_err(&failed)?;
+            transaction.commit().await.map_err(failed)?;
+            return Ok(Begin::Gone);
+        }
+        if claim.pinned.is_none() && revision != i64::from(pinned.revision) {
+            return Ok(Begin::Newer);
+        }
+        let suppressed = suppressed(&mut transaction, decision, address).await.map_err(&failed)?;
+        if let Some(reason) = suppressed {
+            let end = End {
+                status: DeliveryStatus::Cancelled,
+                outcome: Outcome::Cancelled,
+                detail: Some(format!("suppressed: {}", reason.as_str())),
+                suppress: false,
+            };
+            self.ledger.end(&mut transaction, &claim.message, &end, now, origin).await?;
+            transaction.commit().await.map_err(failed)?;
+            return Ok(Begin::Suppressed(reason));
+        }
+        sqlx::query(
+            "UPDATE deliveries SET status = 'started', attempts = attempts + 1, revision = ?,
+                 address = ?, body = ?, changed = ? WHERE message = ?",
+        )
+        .bind(pinned.revision)
+        .bind(pinned.address.as_str())
+        .bind(pinned.body.as_slice())
+        .bind(now.ms())
+        .bind(decision.message.to_bytes().to_vec())
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Begin::Go)
+    }
+
+    /// Remembers that the last byte is about to go: from here on the provider may take the
+    /// message without our hearing of it.
+    ///
+    /// # Errors
+    /// [`Error`] if it can't be remembered; then the last byte must not go.
+    pub async fn dot_sent(&self, claim: &Claim, now: Timestamp) -> Result<(), Error> {
+        let moved = sqlx::query(
+            "UPDATE deliveries SET status = 'dot_sent', changed = ?
+             WHERE message = ? AND status = 'started' AND lease = ?",
+        )
+        .bind(now.ms())
+        .bind(claim.message.decision.message.to_bytes().to_vec())
+        .bind(claim.lease)
+        .execute(&mut *self.writer.lock().await)
+        .await
+        .map_err(self.failed("keeping that a message is out"))?;
+        if moved.rows_affected() == 0 {
+            let message = claim.message.decision.message;
+            return Err(Error::Unusable(format!(
+                "message {message} is not this worker's to send any more"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Keeps how a message ended, and tells the log.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be written; then nothing changed.
+    pub async fn end(
+        &self,
+        message: &StoredMessage,
+        end: &End,
+        now: Timestamp,
+        origin: u16,
+    ) -> Result<(), Error> {
+        let failed = self.failed("keeping an outcome");
+        let mut writer = self.writer.lock().await;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        self.ledger.end(&mut transaction, message, end, now, origin).await?;
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// Puts a message that did not go back, to be tried again from `try_after` on.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be written; then nothing changed.
+    pub async fn again(
+        &self,
+        claim: &Claim,
+        try_after: Timestamp,
+        detail: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        sqlx::query(
+            "UPDATE deliveries SET status = 'waiting', lease = NULL, try_after = ?, detail = ?,
+                 changed = ?
+             WHERE message = ? AND lease = ? AND status IN ('claimed', 'started', 'dot_sent')",
+        )
+        .bind(try_after.ms())
+        .bind(short(detail))
+        .bind(now.ms())
+        .bind(claim.message.decision.message.to_bytes().to_vec())
+        .bind(claim.lease)
+        .execute(&mut *self.writer.lock().await)
+        .await
+        .map_err(self.failed("putting a message back"))?;
+        Ok(())
+    }
+
+    /// Suppresses an address because its owner says so, and tells the log. Returns whether it is
+    /// news; said twice it is one event.
+    ///
+    /// # Errors
+    /// [`Error`] if it can't be kept; then it must not be answered as done.
+    pub async fn unsubscribe(
+        &self,
+        suppression: &Suppression,
+        customer: crate::model::CustomerId,
+        origin: u16,
+    ) -> Result<bool, Error> {
+        let failed = self.failed("keeping an unsubscribe");
+        let mut writer = self.writer.lock().await;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        let news = suppress(&mut transaction, suppression).await.map_err(&failed)?;
+        if news {
+            let id = derive(
+                "unsubscribed",
+                &[
+                    suppression.channel.as_str().as_bytes(),
+                    &suppression.address,
+                    suppression.topic.as_deref().unwrap_or_default().as_bytes(),
+                    &suppression.at.ms().to_le_bytes(),
+                ],
+            );
+            let mut event = Event::new(
+                format!("unsubscribed:{id:032x}"),
+                EventName::CustomerUnsubscribed,
+                suppression.at,
+            );
+            event.consents.push(ConsentFact {
+                channel: suppression.channel,
+                topic: suppression.topic.clone(),
+                status: ConsentStatus::Withdrawn,
+            });
+            self.ledger.tell(&mut transaction, customer, event, id, origin).await?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(news)
+    }
+
+    /// Holds or releases; returns whether that changed anything.
+    ///
+    /// # Errors
+    /// [`Error`] if it can't be kept.
+    pub async fn hold(&self, hold: &Hold, held: bool, now: Timestamp) -> Result<bool, Error> {
+        let (kind, name) = hold.words();
+        let sql = if held {
+            "INSERT INTO holds (kind, name, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
+        } else {
+            "DELETE FROM holds WHERE kind = ?1 AND name = ?2 AND ?3 IS NOT NULL"
+        };
+        let changed = sqlx::query(sql)
+            .bind(kind)
+            .bind(name)
+            .bind(now.ms())
+            .execute(&mut *self.writer.lock().await)
+            .await
+            .map_err(self.failed("keeping a hold"))?;
+        Ok(changed.rows_affected() > 0)
+    }
+
+    /// Cancels a message that has not started, by hand. Returns whether it had not.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be written; then nothing changed.
+    pub async fn cancel(
+        &self,
+        message: &StoredMessage,
+        now: Timestamp,
+        origin: u16,
+    ) -> Result<bool, Error> {
+        let end = End {
+            status: DeliveryStatus::Cancelled,
+            outcome: Outcome::Cancelled,
+            detail: Some("cancelled by hand".into()),
+            suppress: false,
+        };
+        self.end_if(message, &["waiting", "claimed"], &end, now, origin).await
+    }
+
+    /// Says what became of a message in doubt. Returns whether it was in doubt.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be written; then nothing changed.
+    pub async fn resolve(
+        &self,
+        message: &StoredMessage,
+        sent: bool,
+        now: Timestamp,
+        origin: u16,
+    ) -> Result<bool, Error> {
+        let (status, outcome) = match sent {
+            true => (DeliveryStatus::Sent, Outcome::Sent),
+            false => (DeliveryStatus::Refused, Outcome::Failed),
+        };
+        let end = End { status, outcome, detail: Some("resolved by hand".into()), suppress: false };
+        self.end_if(message, &["in_doubt"], &end, now, origin).await
+    }
+
+    async fn end_if(
+        &self,
+        message: &StoredMessage,
+        from: &[&str],
+        end: &End,
+        now: Timestamp,
+        origin: u16,
+    ) -> Result<bool, Error> {
+        let failed = self.failed("changing a message");
+        let mut writer = self.writer.lock().await;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        let status: Option<String> =
+            sqlx::query_scalar("SELECT status FROM deliveries WHERE message = ?")
+                .bind(message.decision.message.to_bytes().to_vec())
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(&failed)?;
+        if !status.is_some_and(|status| from.contains(&status.as_str())) {
+            return Ok(false);
+        }
+        self.ledger.end(&mut transaction, message, end, now, origin).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(true)
+    }
+}
+
+impl SqliteLedger {
+    /// The key of this store's hashes and links.
+    ///
+    /// # Errors
+    /// [`Error`] if it can't be read.
+    pub async fn secret_key(&self) -> Result<[u8; 32], Error> {
+        let read = || async {
+            let key: Vec<u8> = sqlx::query_scalar("SELECT secret_key FROM store")
+                .fetch_one(&self.readers)
+                .await
+                .map_err(self.failed("reading the store's key"))?;
+            let length = key.len();
+            key.try_into().map_err(|_| self.damaged(&format!("a key of {length} bytes")))
+        };
+        self.secret_key.get_or_try_init(read).await.copied()
+    }
+
+    /// Writes how a message ended.
+    async fn end(
+        &self,
+        connection: &mut SqliteConnection,
+        message: &StoredMessage,
+        end: &End,
+        now: Timestamp,
+        origin: u16,
+    ) -> Result<(), Error> {
+        let failed = self.failed("keeping an outcome");
+        let decision = &message.decision;
+        let (revision, address): (Option<u32>, Option<String>) = sqlx::query_as(
+            "UPDATE deliveries SET status = ?, detail = ?, lease = NULL, body = NULL, changed = ?
+             WHERE message = ? RETURNING revision, address",
+        )
+        .bind(end.status.as_str())
+        .bind(end.detail.as_deref().map(short))
+        .bind(now.ms())
+        .bind(decision.message.to_bytes().to_vec())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(&failed)?;
+        if let Some(address) = address.filter(|_| end.suppress) {
+            let key = self.secret_key().await?;
+            let suppression = Suppression {
+                channel: decision.channel,
+                address: hash(&key, decision.channel, &address),
+                topic: None,
+                reason: SuppressionReason::Bounced,
+                at: now,
+            };
+            suppress(connection, &suppression).await.map_err(&failed)?;
+        }
+        let name = end.outcome.event(decision.channel);
+        let id = derive("outcome", &[&decision.message.to_bytes(), name.as_str().as_bytes()]);
+        let mut event = Event::new(format!("{}:{}", decision.message, name.as_str()), name, now);
+        event.outcome = Some(Box::new(OutcomeFact {
+            message: decision.message,
+            revision: revision.filter(|_| end.status == DeliveryStatus::Sent),
+            reason: end.detail.as_deref().map(|detail| Text::from(short(detail))),
+            link: None,
+        }));
+        self.tell(connection, message.customer, event, id, origin).await
+    }
+
+    /// Leaves an event of ours for the log.
+    async fn tell(
+        &self,
+        connection: &mut SqliteConnection,
+        customer: crate::model::CustomerId,
+        mut event: Event,
+        id: u128,
+        origin: u16,
+    ) -> Result<(), Error> {
+        event.tie.source = origin;
+        // Any number that is the same each time: two of one instant must not be equal.
+        event.tie.offset = u64::from_be_bytes(id.to_be_bytes()[8..].try_into().unwrap_or_default());
+        let record = Record::Event(Box::new(CustomerEvent { customer, event }));
+        let bytes = log::encode(std::slice::from_ref(&record))
+            .map_err(|error| Error::Unusable(error.to_string()))?;
+        sqlx::query("INSERT INTO outbox (id, record) VALUES (?, ?) ON CONFLICT (id) DO NOTHING")
+            .bind(id.to_be_bytes().to_vec())
+            .bind(bytes)
+            .execute(connection)
+            .await
+            .map_err(self.failed("keeping the outbox"))?;
+        Ok(())
+    }
+}
+
+/// Lets go of a claim whose message is held.
+async fn unclaim(
+    connection: &mut SqliteConnection,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE deliveries SET status = 'waiting', lease = NULL, changed = ? WHERE message = ?",
+    )
+    .bind(now.ms())
+    .bind(claim.message.decision.message.to_bytes().to_vec())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Why the address of a message is suppressed, if it is.
+async fn suppressed(
+    connection: &mut SqliteConnection,
+    decision: &Decision,
+    address: [u8; 16],
+) -> Result<Option<SuppressionReason>, sqlx::Error> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT topic, reason FROM suppressions WHERE channel = ? AND address = ?
+         ORDER BY reason, topic",
+    )
+    .bind(decision.channel.as_str())
+    .bind(address.to_vec())
+    .fetch_all(connection)
+    .await?;
+    let reason = rows.into_iter().find_map(|(topic, reason)| {
+        let reason = *SuppressionReason::ALL.iter().find(|known| known.as_str() == reason)?;
+        let applies = match reason {
+            SuppressionReason::Bounced | SuppressionReason::Complained => true,
+            SuppressionReason::Unsubscribed => {
+                decision.class == Class::Marketing
+                    && (topic.is_empty() || decision.topic.as_deref() == Some(topic.as_str()))
+            }
+        };
+        applies.then_some(reason)
+    });
+    Ok(reason)
+}
+
+/// Keeps a suppression; returns whether it is news.
+pub(super) async fn suppress(
+    connection: &mut SqliteConnection,
+    suppression: &Suppression,
+) -> Result<bool, sqlx::Error> {
+    let kept = sqlx::query(
+        "INSERT INTO suppressions (channel, address, topic, reason, at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(suppression.channel.as_str())
+    .bind(suppression.address.to_vec())
+    .bind(suppression.topic.as_deref().unwrap_or_default())
+    .bind(suppression.reason.as_str())
+    .bind(suppression.at.ms())
+    .execute(connection)
+    .await?;
+    Ok(kept.rows_affected() > 0)
+}
+
+/// The keyed hash of an address.
+pub(super) fn hash(key: &[u8; 32], channel: MessageChannel, address: &str) -> [u8; 16] {
+    let address = address.trim().to_lowercase();
+    derive_keyed(key, "suppression", &[channel.as_str().as_bytes(), address.as_bytes()])
+        .to_be_bytes()
+}
+
+/// As much of a provider's words as is kept.
+fn short(detail: &str) -> &str {
+    &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]
+}

@@ -1,0 +1,127 @@
+//! Messages with what delivery keeps of them, and what is held: for the commands.
+
+use sqlx::QueryBuilder;
+use sqlx::sqlite::SqliteRow;
+
+use crate::model::{MessageId, Text, Timestamp};
+
+use super::super::{DeliveryRow, DeliveryStatus, Error, Hold, MessageFilter, StoredMessage};
+use super::SqliteLedger;
+
+/// The columns of a message with those of its delivery.
+const SELECT: &str = "SELECT seq, messages.message, messages.partition, customer, name, journey,
+         version, run, step, occurrence, channel, template, topic, class, at, settle_ms, expires,
+         window_end, messages.status, reason, messages.revision, outcome, data,
+         deliveries.status AS delivery, attempts, try_after, deliveries.revision AS pinned,
+         address, detail, changed
+     FROM messages LEFT JOIN deliveries ON deliveries.message = messages.message WHERE true";
+
+impl SqliteLedger {
+    /// Messages with what delivery keeps of them; none for a withheld one. The newest come first.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be read.
+    pub async fn messages(
+        &self,
+        filter: &MessageFilter,
+    ) -> Result<Vec<(StoredMessage, Option<DeliveryRow>)>, Error> {
+        let mut query = QueryBuilder::new(SELECT);
+        if let Some(message) = filter.message {
+            query.push(" AND messages.message = ").push_bind(message.to_bytes().to_vec());
+        }
+        if let Some(journey) = &filter.journey {
+            query.push(" AND journey = ").push_bind(journey.to_string());
+        }
+        if let Some(status) = filter.status {
+            query.push(" AND deliveries.status = ").push_bind(status.as_str());
+        }
+        if let Some(customer) = &filter.customer {
+            query.push(" AND name = ").push_bind(customer.to_string());
+        }
+        query.push(" ORDER BY seq DESC LIMIT ").push_bind(filter.limit);
+        let rows = query
+            .build()
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.failed("reading messages"))?;
+        rows.iter().map(|row| Ok((self.message(row)?, self.delivery(row)?))).collect()
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be read.
+    pub async fn message_of(&self, message: MessageId) -> Result<Option<StoredMessage>, Error> {
+        let filter = MessageFilter { message: Some(message), limit: 1, ..MessageFilter::default() };
+        Ok(self.messages(&filter).await?.pop().map(|(message, _)| message))
+    }
+
+    /// The messages that are so far on their way out, in the order of deciding.
+    pub(super) async fn under_way(
+        &self,
+        status: DeliveryStatus,
+    ) -> Result<Vec<StoredMessage>, Error> {
+        let filter =
+            MessageFilter { status: Some(status), limit: u32::MAX, ..MessageFilter::default() };
+        let rows = self.messages(&filter).await?;
+        Ok(rows.into_iter().rev().map(|(message, _)| message).collect())
+    }
+
+    /// How many messages are how far on their way out, by status.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be read.
+    pub async fn deliveries(&self) -> Result<Vec<(DeliveryStatus, u64)>, Error> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT status, count(*) FROM deliveries GROUP BY status ORDER BY status",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(self.failed("counting messages"))?;
+        rows.into_iter()
+            .map(|(status, count)| Ok((self.delivery_status(&status)?, count.cast_unsigned())))
+            .collect()
+    }
+
+    /// What is held, with the time since when.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be read.
+    pub async fn holds(&self) -> Result<Vec<(Hold, Timestamp)>, Error> {
+        let rows: Vec<(String, String, i64)> =
+            sqlx::query_as("SELECT kind, name, at FROM holds ORDER BY kind, name")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(self.failed("reading holds"))?;
+        rows.into_iter()
+            .map(|(kind, name, at)| {
+                let hold = match kind.as_str() {
+                    "all" => Hold::All,
+                    "channel" => Hold::Channel(self.channel(&name)?),
+                    "journey" => Hold::Journey(Text::from(name)),
+                    "template" => Hold::Template(Text::from(name)),
+                    other => return Err(self.unknown(other)),
+                };
+                Ok((hold, Timestamp::from_ms(at)))
+            })
+            .collect()
+    }
+
+    fn delivery(&self, row: &SqliteRow) -> Result<Option<DeliveryRow>, Error> {
+        let Some(status) = self.get::<Option<&str>>(row, "delivery")? else { return Ok(None) };
+        let try_after: i64 = self.get(row, "try_after")?;
+        Ok(Some(DeliveryRow {
+            status: self.delivery_status(status)?,
+            attempts: self.get(row, "attempts")?,
+            try_after: (try_after > 0).then(|| Timestamp::from_ms(try_after)),
+            revision: self.get(row, "pinned")?,
+            address: self.get::<Option<&str>>(row, "address")?.map(Text::new),
+            detail: self.get(row, "detail")?,
+            changed: Timestamp::from_ms(self.get(row, "changed")?),
+        }))
+    }
+
+    fn delivery_status(&self, word: &str) -> Result<DeliveryStatus, Error> {
+        DeliveryStatus::named(word).ok_or_else(|| self.unknown(word))
+    }
+}
