@@ -205,8 +205,11 @@ limits: [ { at_most: 3, per: 7 days } ]
             .map(|setting| (setting.key, setting.value))
             .collect();
         for key in config::keys() {
-            // Of shops and mappings only what is known is shown.
-            if key.path.starts_with("shops.") || key.path.ends_with(".mapping") {
+            // Of shops, mappings and providers only what is known is shown.
+            let only_known = ["shops.", "smtp.", "dkim.", "twilio."];
+            if only_known.iter().any(|start| key.path.starts_with(start))
+                || key.path.ends_with(".mapping")
+            {
                 continue;
             }
             let path = key.path.replace("<name>", "storefront");

@@ -11,6 +11,7 @@ use crate::journey::{Cap, ConsentRule, Shop};
 use crate::model::{DAY_MS, Delay, MINUTE_MS, SECOND_MS, Text};
 use crate::yaml::{self, Kind, Node, OneOrMany, Read, Reader, Spanned};
 
+use super::deliver;
 use super::env;
 use super::settings::origins;
 use super::syntax::{
@@ -27,6 +28,7 @@ pub const PARTITIONS_MAX: u32 = 256;
 pub const HTTP_TOKEN_CHARS_MIN: usize = 16;
 
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
+const PUBLIC_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7071);
 const BODY_LIMIT_DEFAULT: u64 = 16_000_000;
 const CACHE_BYTES_DEFAULT: u64 = 256_000_000;
 const TICK_EVERY_MS_DEFAULT: i64 = SECOND_MS;
@@ -83,15 +85,19 @@ fn tree(file: &Arc<SourceFile>, report: &mut Report) -> Option<Node> {
     yaml::parse(file, report)
 }
 
-struct Lower<'a> {
+pub(super) struct Lower<'a> {
     file: &'a Arc<SourceFile>,
-    base: &'a Path,
+    pub(super) base: &'a Path,
     report: &'a mut Report,
 }
 
 impl Lower<'_> {
-    fn config(&mut self, syntax: ConfigFile) -> Config {
+    fn config(&mut self, mut syntax: ConfigFile) -> Config {
+        let written = deliver::Written::take(&mut syntax);
         let (default_shop, shops) = self.shops(syntax.shops.unwrap_or_default());
+        let others = shops.iter().map(|(code, shop)| (code.as_str(), shop));
+        let all: Vec<_> = std::iter::once(("default", &default_shop)).chain(others).collect();
+        let deliver = self.deliver(written, &all);
         Config {
             store: self.store(syntax.store),
             journeys: self.path(syntax.journeys, "journeys"),
@@ -110,10 +116,11 @@ impl Lower<'_> {
             shops,
             consent: self.consent(syntax.consent.unwrap_or_default()),
             limits: self.limits(syntax.limits.unwrap_or_default()),
+            deliver,
         }
     }
 
-    fn fail(
+    pub(super) fn fail(
         &mut self,
         code: Code,
         span: &std::ops::Range<usize>,
@@ -123,7 +130,7 @@ impl Lower<'_> {
         self.report.push(Diagnostic::error(code, self.file, span.clone(), message).help(help));
     }
 
-    fn path(&self, path: Option<FilePath>, default: &str) -> PathBuf {
+    pub(super) fn path(&self, path: Option<FilePath>, default: &str) -> PathBuf {
         self.base.join(path.map_or_else(|| PathBuf::from(default), |path| path.0))
     }
 
@@ -175,7 +182,12 @@ impl Lower<'_> {
 
     fn http(&mut self, http: Option<HttpSyntax>) -> Http {
         let Some(http) = http else {
-            return Http { listen: LISTEN_DEFAULT, token: None, body_limit: BODY_LIMIT_DEFAULT };
+            return Http {
+                listen: LISTEN_DEFAULT,
+                public: PUBLIC_DEFAULT,
+                token: None,
+                body_limit: BODY_LIMIT_DEFAULT,
+            };
         };
         if let (Some(listen), None) = (&http.listen, &http.token)
             && !listen.value.0.ip().is_loopback()
@@ -198,6 +210,7 @@ impl Lower<'_> {
         }
         Http {
             listen: http.listen.map_or(LISTEN_DEFAULT, |listen| listen.value.0),
+            public: http.public.map_or(PUBLIC_DEFAULT, |listen| listen.value.0),
             token: http.token.map(|token| token.value),
             body_limit: http.body_limit.map_or(BODY_LIMIT_DEFAULT, |limit| limit.value.0),
         }

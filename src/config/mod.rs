@@ -4,6 +4,7 @@
 //! report out, with the same quality of messages as for journeys. [`load`] is the only place that
 //! reads the process's environment. Every key has a default that works on one machine.
 
+mod deliver;
 mod env;
 mod keys;
 mod load;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use crate::journey::{Cap, ConsentRule, Rules, Shop, SourceRule};
 use crate::model::{Delay, EventName, Text};
 
+pub use deliver::{Audience, Deliver, Dkim, Smtp, Tls, Twilio, TwilioSender};
 pub use keys::{ConfigKey, keys};
 pub use load::{FILE_DEFAULT, LoadError, load, load_with_origins};
 pub use lower::{HTTP_TOKEN_CHARS_MIN, PARTITIONS_MAX};
@@ -54,6 +56,8 @@ pub struct Config {
     pub consent: Vec<ConsentRule>,
     /// Limits over all journeys.
     pub limits: Vec<Cap>,
+    /// How messages leave.
+    pub deliver: Deliver,
 }
 
 /// The SQLite store.
@@ -94,6 +98,8 @@ pub enum InputFormat {
 pub struct Http {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where the pages that customers see are served.
+    pub public: SocketAddr,
     /// What a caller must show; needed off loopback.
     pub token: Option<Secret>,
     /// The largest request body, in bytes.

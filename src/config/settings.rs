@@ -10,7 +10,7 @@ use crate::model::Delay;
 use crate::yaml::{Kind, Node};
 
 use super::env::Overlaid;
-use super::{Config, Input, InputFormat, Secret};
+use super::{Audience, Config, Deliver, Input, InputFormat, Secret, Tls, TwilioSender};
 
 /// One key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +84,7 @@ impl Config {
             all.input(name, input);
         }
         all.add("http.listen", self.http.listen.to_string());
+        all.add("http.public", self.http.public.to_string());
         all.add("http.token", secret(self.http.token.as_ref()));
         all.add("http.body_limit", self.http.body_limit);
         all.add("ticks.every", duration(self.ticks.every_ms));
@@ -96,6 +97,7 @@ impl Config {
         }
         all.add("consent", self.consent.iter().map(consent).collect::<Vec<_>>());
         all.add("limits", self.limits.iter().map(limit).collect::<Vec<_>>());
+        all.deliver(&self.deliver);
         all.settings.sort_by(|a, b| a.key.cmp(&b.key));
         all.settings
     }
@@ -126,6 +128,53 @@ impl Settings<'_> {
         let carries = input.carries.as_ref();
         let carries = carries.map(|events| events.iter().map(|e| e.as_str().to_owned()).collect());
         self.add(&format!("inputs.{name}.carries"), carries.map(|names: Vec<String>| json!(names)));
+    }
+
+    fn deliver(&mut self, deliver: &Deliver) {
+        let environment = match &deliver.audience {
+            Audience::Everybody => "production",
+            Audience::Only { only_to, redirect_email, redirect_sms } => {
+                self.add("deliver.only_to", json!(only_to));
+                let redirect: Vec<_> =
+                    [redirect_email, redirect_sms].into_iter().flatten().collect();
+                self.add("deliver.redirect_to", json!(redirect));
+                "test"
+            }
+        };
+        self.add("environment", environment);
+        self.add("deliver.email", if deliver.smtp.is_some() { "smtp" } else { "caught" });
+        self.add("deliver.sms", if deliver.twilio.is_some() { "twilio" } else { "caught" });
+        self.add("deliver.caught", deliver.caught.display().to_string());
+        self.add("deliver.at_once", deliver.at_once);
+        if let Some(smtp) = &deliver.smtp {
+            self.add("smtp.host", smtp.host.as_str());
+            self.add("smtp.port", smtp.port);
+            let tls = match smtp.tls {
+                Tls::Implicit => "implicit",
+                Tls::StartTls => "starttls",
+                Tls::None => "none",
+            };
+            self.add("smtp.tls", tls);
+            self.add("smtp.ca_file", smtp.ca_file.as_ref().map(|file| file.display().to_string()));
+            self.add("smtp.user", smtp.login.as_ref().map(|(user, _)| user.as_str()));
+            self.add("smtp.password", secret(smtp.login.as_ref().map(|(_, password)| password)));
+        }
+        if let Some(dkim) = &deliver.dkim {
+            self.add("dkim.domain", dkim.domain.as_str());
+            self.add("dkim.selector", dkim.selector.as_str());
+            self.add("dkim.key_file", dkim.key_file.display().to_string());
+        }
+        if let Some(twilio) = &deliver.twilio {
+            self.add("twilio.account", twilio.account.as_str());
+            self.add("twilio.token", secret(Some(&twilio.token)));
+            let (number, service) = match &twilio.sender {
+                TwilioSender::Number(number) => (Some(number.as_str()), None),
+                TwilioSender::Service(service) => (None, Some(service.as_str())),
+            };
+            self.add("twilio.from", number);
+            self.add("twilio.messaging_service", service);
+            self.add("twilio.url", twilio.url.as_str());
+        }
     }
 
     fn shop(&mut self, code: &str, shop: &Shop) {

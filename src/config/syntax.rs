@@ -8,7 +8,10 @@ use crate::model::{Currency, Delay, EventName, MessageChannel, Zone};
 use crate::yaml::{OneOrMany, Spanned, record};
 
 use super::Secret;
-use super::words::{Address, ByteSize, Country, FilePath, FormatWord, Listen, Locale, Url};
+use super::words::{
+    Address, ByteSize, Country, EmailWord, EnvironmentWord, FilePath, FormatWord, Listen, Locale,
+    SmsWord, TlsWord, Url,
+};
 
 /// The JSON Schema of the configuration, as formatted JSON.
 #[must_use]
@@ -42,6 +45,84 @@ record! {
         consent "consent": optional Vec<Spanned<ConsentSyntax>>,
         /// Limits on marketing messages over all journeys.
         limits "limits": optional Vec<LimitSyntax>,
+        /// `production` or `test`. Default: `test`, in which a provider is given only messages to
+        /// `deliver.only_to`.
+        environment "environment": optional EnvironmentWord,
+        /// How messages leave.
+        deliver "deliver": optional Spanned<DeliverSyntax>,
+        /// The SMTP server, where `deliver.email` is `smtp`.
+        smtp "smtp": optional Spanned<SmtpSyntax>,
+        /// The signature of mails.
+        dkim "dkim": optional DkimSyntax,
+        /// The SMS provider, where `deliver.sms` is `twilio`.
+        twilio "twilio": optional Spanned<TwilioSyntax>,
+    }
+}
+
+record! {
+    /// How messages leave.
+    pub(super) struct DeliverSyntax("`deliver`") {
+        /// `caught`: mails become files and nothing leaves the machine. `smtp`: they are sent.
+        /// Default: `caught`.
+        email "email": optional EmailWord,
+        /// `caught`: messages become files and nothing leaves the machine. `twilio`: they are sent.
+        /// Default: `caught`.
+        sms "sms": optional SmsWord,
+        /// Folder of caught messages. Default: `data/caught`.
+        caught "caught": optional FilePath,
+        /// The only addresses that messages go to outside production: `ann@shop.example`, a phone
+        /// number as in +31612345678, or a whole domain as in `@shop.example`.
+        only_to "only_to": optional OneOrMany<Spanned<String>>,
+        /// Where all other messages go outside production: one mail address, one phone number.
+        redirect_to "redirect_to": optional OneOrMany<Spanned<String>>,
+        /// How many messages are handed over at one time, 1 to 256. Default: 8.
+        at_once "at_once": optional Spanned<u32>,
+    }
+}
+
+record! {
+    /// The SMTP server.
+    pub(super) struct SmtpSyntax("`smtp`") {
+        /// Its name or address.
+        host "host": required String,
+        /// Its port. Default: 465 with `tls: implicit`, else 587.
+        port "port": optional u16,
+        /// `implicit`, `starttls`, or `none`, which is for this machine only. Default: `implicit`.
+        tls "tls": optional Spanned<TlsWord>,
+        /// File with certificates (PEM) that are trusted beside the well-known ones.
+        ca_file "ca_file": optional FilePath,
+        /// User to sign in with.
+        user "user": optional Spanned<String>,
+        /// Their password.
+        password "password": optional Secret,
+    }
+}
+
+record! {
+    /// The signature of mails.
+    pub(super) struct DkimSyntax("`dkim`") {
+        /// The signing domain, as in `shop.example`.
+        domain "domain": required String,
+        /// The selector under which the key is published.
+        selector "selector": required String,
+        /// File with the private key (PEM).
+        key_file "key_file": required FilePath,
+    }
+}
+
+record! {
+    /// The SMS provider.
+    pub(super) struct TwilioSyntax("`twilio`") {
+        /// The account's SID.
+        account "account": required String,
+        /// The account's token.
+        token "token": required Secret,
+        /// The number that sends, as in +31612345678.
+        from "from": optional String,
+        /// The messaging service that sends, instead of `from`.
+        messaging_service "messaging_service": optional String,
+        /// Another address of the same shape. Default: `https://api.twilio.com`.
+        url "url": optional Url,
     }
 }
 
@@ -76,6 +157,9 @@ record! {
     pub(super) struct HttpSyntax("`http`") {
         /// Address and port. Default: `127.0.0.1:7070`.
         listen "listen": optional Spanned<Listen>,
+        /// Address and port of the pages that customers see: unsubscribing. Default:
+        /// `127.0.0.1:7071`.
+        public "public": optional Spanned<Listen>,
         /// What a caller must show as a bearer token, at least 16 characters; needed unless `listen`
         /// is a loopback address.
         token "token": optional Spanned<Secret>,

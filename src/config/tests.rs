@@ -107,3 +107,72 @@ fn secrets_are_not_shown_by_messages() {
         assert!(message.contains("*****"), "{message}");
     }
 }
+
+const COMPLETE: &str = "shops:\n  default: { sender: Shop <shop@shop.example>, postal_address: \"Dam 1, \
+     Amsterdam\", public_url: \"https://mail.shop.example\" }\n";
+
+#[test]
+fn messages_are_caught_unless_a_provider_is_named() {
+    let deliver = read("", &[]).expect("a configuration").deliver;
+    assert_eq!((deliver.smtp, deliver.twilio), (None, None));
+    assert_eq!(deliver.caught, Path::new("/shop/data/caught"));
+    let nobody = Audience::Only { only_to: Vec::new(), redirect_email: None, redirect_sms: None };
+    assert_eq!(deliver.audience, nobody);
+
+    let text = format!(
+        "{COMPLETE}deliver: {{ email: smtp, sms: twilio, only_to: [ Ann@shop.example, '@QA.example' ], \
+         redirect_to: [ qa@shop.example, '+31612345678' ] }}\n\
+         smtp: {{ host: mail.shop.example, user: shop }}\n\
+         twilio: {{ account: AC1, token: very-secret, from: '+31600000000' }}\n"
+    );
+    let deliver =
+        read(&text, &[("WAYPOST_SMTP_PASSWORD", "hidden-too")]).expect("a configuration").deliver;
+    let smtp = deliver.smtp.clone().expect("a server");
+    assert_eq!((smtp.port, smtp.tls), (465, Tls::Implicit));
+    assert_eq!(
+        deliver.audience,
+        Audience::Only {
+            only_to: vec!["ann@shop.example".into(), "@qa.example".into()],
+            redirect_email: Some("qa@shop.example".into()),
+            redirect_sms: Some("+31612345678".into()),
+        }
+    );
+    let debug = format!("{deliver:?}");
+    assert!(!debug.contains("very-secret") && !debug.contains("hidden-too"), "{debug}");
+    let production = format!("environment: production\n{text}");
+    let variables = [("WAYPOST_SMTP_PASSWORD", "p")];
+    let audience = read(&production, &variables).expect("a configuration").deliver.audience;
+    assert_eq!(audience, Audience::Everybody);
+}
+
+#[test]
+fn a_provider_that_can_not_be_used_is_told_at_once() {
+    let check = |text: &str, said: &[&str]| {
+        let message = read(text, &[]).expect_err("an error");
+        for words in said {
+            assert!(message.contains(words), "{text}\nhas no {words:?}:\n{message}");
+        }
+    };
+    let smtp = "deliver: { email: smtp }\nsmtp: { host: localhost, tls: none }\n";
+    check("deliver: { email: smtp }\n", &["needs `smtp`", "waypost.yaml:1:1"]);
+    check(smtp, &["shop `default` has no sender, no postal_address, no public_url"]);
+    check(
+        &format!(
+            "{COMPLETE}deliver: {{ email: smtp }}\nsmtp: {{ host: mail.shop.example, tls: none }}\n"
+        ),
+        &["readable on the way", "`none` is for a server on this machine"],
+    );
+    check(
+        &format!("{COMPLETE}deliver: {{ email: smtp }}\nsmtp: {{ host: a.example, user: me }}\n"),
+        &["needs `smtp.password`", "WAYPOST_SMTP_PASSWORD"],
+    );
+    check("deliver: { sms: twilio }\n", &["needs `twilio`"]);
+    check(
+        "deliver: { sms: twilio }\ntwilio: { account: AC1, token: t }\n",
+        &["needs `from` or `messaging_service`"],
+    );
+    check("deliver: { only_to: ann }\n", &["this is no address", "1:21"]);
+    check("deliver: { redirect_to: [ a@b.example, c@b.example ] }\n", &["stands above"]);
+    check("deliver: { at_once: 0 }\n", &["1 to 256 messages"]);
+    check("environment: staging\n", &["production", "test"]);
+}

@@ -16,7 +16,40 @@ pub(super) enum FormatWord {
     Mapping,
 }
 
+/// Whether customers may be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EnvironmentWord {
+    Production,
+    Test,
+}
+
+/// How mails leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EmailWord {
+    Caught,
+    Smtp,
+}
+
+/// How SMS leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SmsWord {
+    Caught,
+    Twilio,
+}
+
+/// How the way to the SMTP server is kept secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TlsWord {
+    Implicit,
+    StartTls,
+    None,
+}
+
 word_values! {
+    EnvironmentWord { "production" => Self::Production, "test" => Self::Test, }
+    EmailWord { "caught" => Self::Caught, "smtp" => Self::Smtp, }
+    SmsWord { "caught" => Self::Caught, "twilio" => Self::Twilio, }
+    TlsWord { "implicit" => Self::Implicit, "starttls" => Self::StartTls, "none" => Self::None, }
     FormatWord {
         "xdm" => Self::Xdm,
         "cloudevents" => Self::CloudEvents,
