@@ -52,6 +52,9 @@ pub mod replay;
 // Verify: the worker's own log replayed, and held against what it decided live.
 pub mod verify;
 
+// Delivery: claim, last check, render, hand over, outcome.
+pub mod deliver;
+
 // The embedded worker: events in, the log and its lanes, decided messages out.
 pub mod worker;
 

@@ -95,6 +95,8 @@ CREATE TABLE deliveries (
     try_after INTEGER NOT NULL DEFAULT 0,   -- not before, by the wall clock
     revision  INTEGER,                      -- the one that is or was sent
     address   TEXT,                         -- where it is or was sent; NULL once erased
+    sender    TEXT,                         -- of a mail
+    subject   TEXT,                         -- of a mail; NULL once erased
     body      BLOB,                         -- the bytes that the first attempt pinned, until it ends
     detail    TEXT,                         -- the provider's words, or why not
     changed   INTEGER NOT NULL              -- when this row last changed, by the wall clock

@@ -7,6 +7,10 @@ use super::{Amount, Currency, EventName, Identity, MessageId, Text, Timestamp};
 /// The most items one event may list; more is a dead letter.
 pub const ITEMS_MAX: usize = 1_000;
 
+/// The source number of the events that Waypost makes itself: outcomes and unsubscribes. The others
+/// are numbered from 0 as they are first seen, and don't come so far.
+pub const OWN_SOURCE: u16 = u16::MAX;
+
 /// One thing a customer did, as decoded from a source and kept in the log.
 ///
 /// Facts that only some events have are boxed, so that a page view stays small.

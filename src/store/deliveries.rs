@@ -1,6 +1,6 @@
 //! The way out of a message: what delivery keeps of it, and what stands in its way.
 
-use crate::model::{EventName, MessageChannel, MessageId, Text, Timestamp};
+use crate::model::{EventName, MessageChannel, MessageId, Text, Timestamp, derive_keyed};
 
 use super::StoredMessage;
 
@@ -66,6 +66,8 @@ pub struct DeliveryRow {
     pub revision: Option<u32>,
     /// Where it is or was sent; `None` before the first attempt and once erased.
     pub address: Option<Text>,
+    /// The subject of a mail; `None` before the first attempt and once erased.
+    pub subject: Option<Text>,
     /// The provider's words, or why it was not sent.
     pub detail: Option<String>,
     /// When this last changed, by the wall clock.
@@ -92,6 +94,10 @@ pub struct Pinned {
     pub revision: u32,
     /// Where it goes.
     pub address: Text,
+    /// Where a mail's bounces go.
+    pub sender: Option<Text>,
+    /// The subject of a mail.
+    pub subject: Option<Text>,
     /// What is handed to the provider.
     pub body: Vec<u8>,
 }
@@ -170,7 +176,7 @@ pub struct End {
 pub struct Suppression {
     /// By which channel.
     pub channel: MessageChannel,
-    /// The hash of the address, by [`super::SqliteStore::address_hash`].
+    /// The hash of the address, by [`address_hash`].
     pub address: [u8; 16],
     /// For which topic; `None` for everything.
     pub topic: Option<Text>,
@@ -178,6 +184,15 @@ pub struct Suppression {
     pub reason: SuppressionReason,
     /// Since when.
     pub at: Timestamp,
+}
+
+/// The hash under which an address is suppressed, keyed with the store's secret: without it nobody
+/// can test whether an address is among them. Case does not count.
+#[must_use]
+pub fn address_hash(secret: &[u8; 32], channel: MessageChannel, address: &str) -> [u8; 16] {
+    let address = address.trim().to_lowercase();
+    derive_keyed(secret, "suppression", &[channel.as_str().as_bytes(), address.as_bytes()])
+        .to_be_bytes()
 }
 
 /// Why an address is suppressed.

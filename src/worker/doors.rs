@@ -1,8 +1,10 @@
-//! Where records come in: HTTP and standard input. All are closed together.
+//! Where the world comes in: events by HTTP and standard input, customers by the public pages. All
+//! are closed together.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -27,6 +29,7 @@ pub(super) struct Doors {
 impl Doors {
     pub(super) fn open(
         listener: Option<TcpListener>,
+        pages: Option<(TcpListener, Router)>,
         intake: Intake,
         sources: Arc<[Source]>,
         options: &Options,
@@ -44,7 +47,10 @@ impl Doors {
                 token: options.token.clone(),
                 body_bytes_max: options.body_bytes_max,
             };
-            tasks.spawn(http::serve(listener, door, stop));
+            tasks.spawn(http::serve(listener, http::routes(door), stop.clone()));
+        }
+        if let Some((listener, routes)) = pages {
+            tasks.spawn(http::serve(listener, routes, stop));
         }
         Self { address, tasks }
     }

@@ -53,15 +53,19 @@ struct RejectedRecord {
     reason: String,
 }
 
-/// Serves until the worker stops. Requests under way are answered first, but a client that says
-/// no more is not waited for longer than [`STOP`].
-pub(super) async fn serve(listener: TcpListener, door: Door, mut stop: watch::Receiver<bool>) {
-    let routes = Router::new()
+/// The routes of the door for events.
+pub(super) fn routes(door: Door) -> Router {
+    Router::new()
         .route("/events", post(events))
         .route("/events/{source}", post(events_of))
         .route("/healthz", get(|| async { "ok\n" }))
         .layer(DefaultBodyLimit::max(door.body_bytes_max))
-        .with_state(Arc::new(door));
+        .with_state(Arc::new(door))
+}
+
+/// Serves until the worker stops. Requests under way are answered first, but a client that says
+/// no more is not waited for longer than [`STOP`].
+pub(super) async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
     let mut stopping = stop.clone();
     let stopped = async move {
         let _ = stopping.wait_for(|stop| *stop).await;

@@ -250,6 +250,8 @@ impl Ingest {
             tokio::select! {
                 biased;
                 _ = ticks.tick() => {
+                    // Commands beside the worker leave something in the outbox, too.
+                    self.relay().await?;
                     let known = queue.under_way.known();
                     self.write_tick(known).await?;
                 }
@@ -261,6 +263,7 @@ impl Ingest {
                 first = queue.submissions.recv() => match first {
                     Some(first) => self.take(first, &mut queue).await?,
                     None => {
+                        self.relay().await?;
                         let known = queue.under_way.known();
                         return self.write_tick(known).await;
                     }

@@ -19,6 +19,8 @@ pub(super) struct Part {
     pub timeline: Timeline,
     /// Raised when the outbox has something to take.
     pub outbox: watch::Sender<u64>,
+    /// Raised by each checkpoint: messages may be ready, or taken back.
+    pub checkpoints: watch::Sender<u64>,
     /// Becomes true when ingest has written all there is.
     pub finished: watch::Receiver<bool>,
     pub records_max: usize,
@@ -27,7 +29,8 @@ pub(super) struct Part {
 
 /// Runs a lane until ingest has finished and everything is applied.
 pub(super) async fn run(part: Part) -> Result<(), Error> {
-    let Part { store, reader, partition, partitions, timeline, outbox, mut finished, .. } = part;
+    let Part { store, reader, partition, partitions, timeline, outbox, checkpoints, mut finished, .. } =
+        part;
     let mut lane = Lane::take(store, partition, partitions, timeline, Merges::Outbox).await?;
     let mut next = lane.reads_from();
     loop {
@@ -60,6 +63,7 @@ pub(super) async fn run(part: Part) -> Result<(), Error> {
         );
         lane.commit(checkpoint).await?;
         lane.trim(part.cache_bytes);
+        checkpoints.send_modify(|count| *count += 1);
         if leaves {
             outbox.send_modify(|count| *count += 1);
         }

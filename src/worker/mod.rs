@@ -9,6 +9,7 @@ mod doors;
 mod http;
 mod ingest;
 mod lanes;
+mod public;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,14 +18,21 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::decode::Decoder;
+use crate::deliver::{Composer, Delivery, Routes};
 use crate::identity::Identify;
+use crate::journey::Rules;
 use crate::lane::Timeline;
 use crate::log::Log;
+use crate::mail::Dkim;
 use crate::store::SqliteStore;
+use crate::template::Templates;
 
 pub use clock::{Clock, SystemClock};
 pub use http::{AUTH_HEADER, BODY_BYTES_MAX_DEFAULT};
 pub use ingest::{Accepted, Intake, Placed, Refused};
+
+/// How long a worker that stops waits for messages that are being handed over.
+const HAND_OVER: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Everything a worker is made of.
 pub struct Parts<C> {
@@ -40,8 +48,26 @@ pub struct Parts<C> {
     pub timelines: Vec<Timeline>,
     /// Where HTTP comes in, from [`listen`]; `None` listens nowhere.
     pub listener: Option<TcpListener>,
+    /// How messages leave; `None` keeps them.
+    pub sending: Option<Sending>,
     /// How it runs.
     pub options: Options,
+}
+
+/// How messages leave a worker.
+pub struct Sending {
+    /// What is rendered.
+    pub templates: Templates,
+    /// The shops.
+    pub rules: Arc<Rules>,
+    /// Keys that sign mails.
+    pub keys: Arc<[Dkim]>,
+    /// Where messages leave.
+    pub routes: Routes,
+    /// How many are handed over at one time.
+    pub at_once: u32,
+    /// Where customers unsubscribe, from [`listen_to_customers`].
+    pub pages: TcpListener,
 }
 
 /// How a worker runs.
@@ -110,6 +136,14 @@ pub async fn listen(address: SocketAddr, token: Option<&str>) -> Result<TcpListe
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
 }
 
+/// Listens where customers unsubscribe. They need no token but that of their link.
+///
+/// # Errors
+/// [`Error::Listen`] for an address that is in use or may not be used.
+pub async fn listen_to_customers(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
 /// Runs until `stop` becomes true, then takes in what was accepted, checkpoints and returns.
 ///
 /// `started` hears the address HTTP listens on.
@@ -121,17 +155,18 @@ pub async fn run<C: Clock>(
     mut stop: watch::Receiver<bool>,
     started: impl FnOnce(Option<SocketAddr>),
 ) -> Result<(), Error> {
-    let Parts { log, store, identify, clock, timelines, listener, options } = parts;
+    let Parts { log, store, identify, clock, timelines, listener, sending, options } = parts;
     let store = Arc::new(store);
     let clock = Arc::new(clock);
     let reader = log.reader();
     let partitions = log.partitions();
     let (intake, queue) = ingest::intake(Arc::clone(&clock) as Arc<dyn Clock>);
     let (outbox, woken) = watch::channel(0_u64);
+    let (checkpoints, checkpointed) = watch::channel(0_u64);
     let (close, closing) = watch::channel(false);
     let (closed, ending) = watch::channel(false);
     let (finish, finished) = watch::channel(false);
-    let ingest = ingest::Ingest::open(log, identify, Arc::clone(&store), clock, &options).await?;
+    let ingest = ingest::Ingest::open(log, identify, Arc::clone(&store), Arc::clone(&clock), &options).await?;
     let sources = ingest.sources(&options);
     let mut ingesting = tokio::spawn(ingest.run(queue, woken, ending));
     let mut lanes = tokio::task::JoinSet::new();
@@ -143,22 +178,41 @@ pub async fn run<C: Clock>(
             partitions,
             timeline,
             outbox: outbox.clone(),
+            checkpoints: checkpoints.clone(),
             finished: finished.clone(),
             records_max: options.checkpoint_records,
             cache_bytes: options.cache_bytes / partitions.max(1) as usize,
         }));
     }
-    let doors = doors::Doors::open(listener, intake, sources, &options, closing);
+    let mut delivering = None;
+    let mut pages = None;
+    if let Some(sending) = sending {
+        let (delivery, listener, routes) = sending.open(&store, &clock, &outbox).await?;
+        delivering = Some(tokio::spawn(delivery.run(checkpointed, closing.clone())));
+        pages = Some((listener, routes));
+    }
+    let doors = doors::Doors::open(listener, pages, intake, sources, &options, closing);
     started(doors.address());
     let failed = tokio::select! {
         // A sender that is gone means stop, too.
         _ = stop.wait_for(|stop| *stop) => None,
         ended = &mut ingesting => Some(task("ingest", ended)),
         Some(ended) = lanes.join_next() => Some(task("a lane", ended)),
+        ended = of(&mut delivering) => Some(task("delivery", ended)),
     };
-    // Requests under way get their answer, also from a worker that can't go on.
+    // Requests under way get their answer, also from a worker that can't go on; and what is being
+    // handed over is finished, as far as the time allows.
     close.send_replace(true);
     doors.closed().await;
+    if let Some(mut delivering) = delivering.filter(|delivering| !delivering.is_finished()) {
+        match tokio::time::timeout(HAND_OVER, &mut delivering).await {
+            Ok(ended) => task("delivery", ended)?,
+            Err(_) => {
+                delivering.abort();
+                tracing::warn!("a message was still being handed over; the next start looks after it");
+            }
+        }
+    }
     match failed {
         Some(Ok(())) => return Err(Error::Task("a part of the worker")),
         Some(Err(error)) => return Err(error),
@@ -173,10 +227,53 @@ pub async fn run<C: Clock>(
     Ok(())
 }
 
+/// The end of a task, if there is one.
+async fn of<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What a task ended with.
-fn task(
+fn task<E: Into<Error>>(
     name: &'static str,
-    ended: Result<Result<(), Error>, tokio::task::JoinError>,
+    ended: Result<Result<(), E>, tokio::task::JoinError>,
 ) -> Result<(), Error> {
-    ended.unwrap_or(Err(Error::Task(name)))
+    match ended {
+        Ok(ended) => ended.map_err(Into::into),
+        Err(_) => Err(Error::Task(name)),
+    }
+}
+
+impl Sending {
+    /// Delivery, and the pages that customers see.
+    async fn open<C: Clock>(
+        self,
+        store: &Arc<SqliteStore>,
+        clock: &Arc<C>,
+        outbox: &watch::Sender<u64>,
+    ) -> Result<(Delivery, TcpListener, axum::Router), Error> {
+        let Self { templates, rules, keys, routes, at_once, pages: listener } = self;
+        let secret = store.ledger().secret_key().await?;
+        let pages = public::Pages {
+            store: Arc::clone(store),
+            clock: Arc::clone(clock) as Arc<dyn Clock>,
+            secret,
+            outbox: outbox.clone(),
+            shop: rules.default_shop.name.clone(),
+            locale: rules.default_shop.locale.clone(),
+        };
+        let here = listener.local_addr().map_or_else(|_| String::new(), |at| format!("http://{at}"));
+        let now = Arc::clone(clock);
+        let delivery = Delivery {
+            store: Arc::clone(store),
+            composer: Composer { templates, rules, keys, secret, pages: here },
+            routes,
+            at_once,
+            now: Arc::new(move || now.now()),
+            outbox: outbox.clone(),
+        };
+        Ok((delivery, listener, public::routes(pages)))
+    }
 }

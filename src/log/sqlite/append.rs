@@ -81,9 +81,10 @@ impl Log {
         .fetch_one(&mut self.writer)
         .await
         .map_err(self.failed("numbering a source"))?;
-        u16::try_from(number).map_err(|_| Error::Damaged {
+        let number = u16::try_from(number).ok().filter(|number| *number != OWN_SOURCE);
+        number.ok_or_else(|| Error::Damaged {
             path: self.path.display().to_string(),
-            what: format!("more than {} sources; a source is named once and kept", u16::MAX),
+            what: format!("{OWN_SOURCE} sources or more; a source is named once and kept"),
         })
     }
 

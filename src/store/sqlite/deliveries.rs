@@ -10,13 +10,12 @@ use crate::engine::Decision;
 use crate::journey::Class;
 use crate::log::{self, CustomerEvent, Record};
 use crate::model::{
-    ConsentFact, ConsentStatus, Event, EventName, MessageChannel, MessageId, OutcomeFact, Text,
-    Timestamp, derive, derive_keyed,
+    ConsentFact, ConsentStatus, Event, EventName, MessageId, OWN_SOURCE, OutcomeFact, Text, Timestamp, derive,
 };
 
 use super::super::{
     Begin, Claim, DeliveryStatus, End, Error, Hold, Outcome, Pinned, StoredMessage, Suppression,
-    SuppressionReason,
+    SuppressionReason, address_hash,
 };
 use super::{SqliteLedger, SqliteStore};
 
@@ -33,24 +32,12 @@ pub struct Recovered {
 }
 
 impl SqliteStore {
-    /// The keyed hash under which an address is suppressed. Case does not count.
-    ///
-    /// # Errors
-    /// [`Error`] if the key can't be read.
-    pub async fn address_hash(
-        &self,
-        channel: MessageChannel,
-        address: &str,
-    ) -> Result<[u8; 16], Error> {
-        Ok(hash(&self.ledger.secret_key().await?, channel, address))
-    }
-
     /// Puts right what a worker that stopped in the middle had left; called before anything is
     /// claimed, by the one process that may write.
     ///
     /// # Errors
     /// [`Error`] if the store can't be written; then nothing changed.
-    pub async fn recover(&self, now: Timestamp, origin: u16) -> Result<Recovered, Error> {
+    pub async fn recover(&self, now: Timestamp) -> Result<Recovered, Error> {
         let failed = self.failed("looking after messages under way");
         let doubtful = self.ledger.under_way(DeliveryStatus::DotSent).await?;
         let mut writer = self.writer.lock().await;
@@ -71,7 +58,7 @@ impl SqliteStore {
                 detail: Some("the worker stopped while the provider's answer was awaited".into()),
                 suppress: false,
             };
-            self.ledger.end(&mut transaction, message, &end, now, origin).await?;
+            self.ledger.end(&mut transaction, message, &end, now).await?;
         }
         transaction.commit().await.map_err(failed)?;
         Ok(Recovered { again, in_doubt: doubtful.len() as u64 })
@@ -83,7 +70,15 @@ impl SqliteStore {
     /// # Errors
     /// [`Error`] if the store can't be written; then nothing is claimed.
     pub async fn claim(&self, now: Timestamp, limit: u32) -> Result<Vec<Claim>, Error> {
-        type Row = (Vec<u8>, u32, Option<u32>, Option<String>, Option<Vec<u8>>);
+        type Row = (
+            Vec<u8>,
+            u32,
+            Option<u32>,
+            Option<String>,
+            Option<String>,
+            Option<String>,
+            Option<Vec<u8>>,
+        );
         let failed = self.failed("claiming messages");
         let mut writer = self.writer.lock().await;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
@@ -105,7 +100,7 @@ impl SqliteStore {
                          OR (kind = 'journey' AND name = messages.journey)
                          OR (kind = 'template' AND name = messages.template))
                  ORDER BY waiting.ready, waiting.message LIMIT ?2)
-             RETURNING message, attempts, revision, address, body",
+             RETURNING message, attempts, revision, address, sender, subject, body",
         )
         .bind(now.ms())
         .bind(limit)
@@ -119,12 +114,16 @@ impl SqliteStore {
         transaction.commit().await.map_err(failed)?;
         drop(writer);
         let mut claims = Vec::with_capacity(rows.len());
-        for (id, attempts, revision, address, body) in rows {
+        for (id, attempts, revision, address, sender, subject, body) in rows {
             let id = MessageId::from_bytes(self.ledger.sixteen(&id)?);
             let pinned = match (revision, address, body) {
-                (Some(revision), Some(address), Some(body)) => {
-                    Some(Pinned { revision, address: Text::from(address), body })
-                }
+                (Some(revision), Some(address), Some(body)) => Some(Pinned {
+                    revision,
+                    address: address.into(),
+                    sender: sender.map(Text::from),
+                    subject: subject.map(Text::from),
+                    body,
+                }),
                 _ => None,
             };
             let Some(message) = self.ledger.message_of(id).await? else { continue };
@@ -144,11 +143,11 @@ impl SqliteStore {
         claim: &Claim,
         pinned: &Pinned,
         now: Timestamp,
-        origin: u16,
     ) -> Result<Begin, Error> {
         let failed = self.failed("starting a message");
         let decision = &claim.message.decision;
-        let address = self.address_hash(decision.channel, &pinned.address).await?;
+        let secret = self.ledger.secret_key().await?;
+        let address = address_hash(&secret, decision.channel, &pinned.address);
         let mut writer = self.writer.lock().await;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
         let standing: Option<(i64, bool)> = sqlx::query_as(
@@ -183,16 +182,18 @@ impl SqliteStore {
                 detail: Some(format!("suppressed: {}", reason.as_str())),
                 suppress: false,
             };
-            self.ledger.end(&mut transaction, &claim.message, &end, now, origin).await?;
+            self.ledger.end(&mut transaction, &claim.message, &end, now).await?;
             transaction.commit().await.map_err(failed)?;
             return Ok(Begin::Suppressed(reason));
         }
         sqlx::query(
             "UPDATE deliveries SET status = 'started', attempts = attempts + 1, revision = ?,
-                 address = ?, body = ?, changed = ? WHERE message = ?",
+                 address = ?, sender = ?, subject = ?, body = ?, changed = ? WHERE message = ?",
         )
         .bind(pinned.revision)
         .bind(pinned.address.as_str())
+        .bind(pinned.sender.as_deref())
+        .bind(pinned.subject.as_deref())
         .bind(pinned.body.as_slice())
         .bind(now.ms())
         .bind(decision.message.to_bytes().to_vec())
@@ -237,16 +238,16 @@ impl SqliteStore {
         message: &StoredMessage,
         end: &End,
         now: Timestamp,
-        origin: u16,
     ) -> Result<(), Error> {
         let failed = self.failed("keeping an outcome");
         let mut writer = self.writer.lock().await;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
-        self.ledger.end(&mut transaction, message, end, now, origin).await?;
+        self.ledger.end(&mut transaction, message, end, now).await?;
         transaction.commit().await.map_err(failed)
     }
 
-    /// Puts a message that did not go back, to be tried again from `try_after` on.
+    /// Puts a message that did not go back, to be tried again from `try_after` on. A try that does
+    /// not count says nothing about the message: the channel was at fault.
     ///
     /// # Errors
     /// [`Error`] if the store can't be written; then nothing changed.
@@ -254,17 +255,19 @@ impl SqliteStore {
         &self,
         claim: &Claim,
         try_after: Timestamp,
+        counts: bool,
         detail: &str,
         now: Timestamp,
     ) -> Result<(), Error> {
         sqlx::query(
             "UPDATE deliveries SET status = 'waiting', lease = NULL, try_after = ?, detail = ?,
-                 changed = ?
+                 changed = ?, attempts = ?
              WHERE message = ? AND lease = ? AND status IN ('claimed', 'started', 'dot_sent')",
         )
         .bind(try_after.ms())
         .bind(short(detail))
         .bind(now.ms())
+        .bind(if counts { claim.attempts + 1 } else { claim.attempts })
         .bind(claim.message.decision.message.to_bytes().to_vec())
         .bind(claim.lease)
         .execute(&mut *self.writer.lock().await)
@@ -282,7 +285,6 @@ impl SqliteStore {
         &self,
         suppression: &Suppression,
         customer: crate::model::CustomerId,
-        origin: u16,
     ) -> Result<bool, Error> {
         let failed = self.failed("keeping an unsubscribe");
         let mut writer = self.writer.lock().await;
@@ -308,7 +310,7 @@ impl SqliteStore {
                 topic: suppression.topic.clone(),
                 status: ConsentStatus::Withdrawn,
             });
-            self.ledger.tell(&mut transaction, customer, event, id, origin).await?;
+            self.ledger.tell(&mut transaction, customer, event, id).await?;
         }
         transaction.commit().await.map_err(failed)?;
         Ok(news)
@@ -343,7 +345,6 @@ impl SqliteStore {
         &self,
         message: &StoredMessage,
         now: Timestamp,
-        origin: u16,
     ) -> Result<bool, Error> {
         let end = End {
             status: DeliveryStatus::Cancelled,
@@ -351,7 +352,7 @@ impl SqliteStore {
             detail: Some("cancelled by hand".into()),
             suppress: false,
         };
-        self.end_if(message, &["waiting", "claimed"], &end, now, origin).await
+        self.end_if(message, &["waiting", "claimed"], &end, now).await
     }
 
     /// Says what became of a message in doubt. Returns whether it was in doubt.
@@ -363,14 +364,13 @@ impl SqliteStore {
         message: &StoredMessage,
         sent: bool,
         now: Timestamp,
-        origin: u16,
     ) -> Result<bool, Error> {
         let (status, outcome) = match sent {
             true => (DeliveryStatus::Sent, Outcome::Sent),
             false => (DeliveryStatus::Refused, Outcome::Failed),
         };
         let end = End { status, outcome, detail: Some("resolved by hand".into()), suppress: false };
-        self.end_if(message, &["in_doubt"], &end, now, origin).await
+        self.end_if(message, &["in_doubt"], &end, now).await
     }
 
     async fn end_if(
@@ -379,7 +379,6 @@ impl SqliteStore {
         from: &[&str],
         end: &End,
         now: Timestamp,
-        origin: u16,
     ) -> Result<bool, Error> {
         let failed = self.failed("changing a message");
         let mut writer = self.writer.lock().await;
@@ -393,7 +392,7 @@ impl SqliteStore {
         if !status.is_some_and(|status| from.contains(&status.as_str())) {
             return Ok(false);
         }
-        self.ledger.end(&mut transaction, message, end, now, origin).await?;
+        self.ledger.end(&mut transaction, message, end, now).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(true)
     }
@@ -423,7 +422,6 @@ impl SqliteLedger {
         message: &StoredMessage,
         end: &End,
         now: Timestamp,
-        origin: u16,
     ) -> Result<(), Error> {
         let failed = self.failed("keeping an outcome");
         let decision = &message.decision;
@@ -442,7 +440,7 @@ impl SqliteLedger {
             let key = self.secret_key().await?;
             let suppression = Suppression {
                 channel: decision.channel,
-                address: hash(&key, decision.channel, &address),
+                address: address_hash(&key, decision.channel, &address),
                 topic: None,
                 reason: SuppressionReason::Bounced,
                 at: now,
@@ -458,7 +456,7 @@ impl SqliteLedger {
             reason: end.detail.as_deref().map(|detail| Text::from(short(detail))),
             link: None,
         }));
-        self.tell(connection, message.customer, event, id, origin).await
+        self.tell(connection, message.customer, event, id).await
     }
 
     /// Leaves an event of ours for the log.
@@ -468,9 +466,8 @@ impl SqliteLedger {
         customer: crate::model::CustomerId,
         mut event: Event,
         id: u128,
-        origin: u16,
     ) -> Result<(), Error> {
-        event.tie.source = origin;
+        event.tie.source = OWN_SOURCE;
         // Any number that is the same each time: two of one instant must not be equal.
         event.tie.offset = u64::from_be_bytes(id.to_be_bytes()[8..].try_into().unwrap_or_default());
         let record = Record::Event(Box::new(CustomerEvent { customer, event }));
@@ -547,13 +544,6 @@ pub(super) async fn suppress(
     .execute(connection)
     .await?;
     Ok(kept.rows_affected() > 0)
-}
-
-/// The keyed hash of an address.
-pub(super) fn hash(key: &[u8; 32], channel: MessageChannel, address: &str) -> [u8; 16] {
-    let address = address.trim().to_lowercase();
-    derive_keyed(key, "suppression", &[channel.as_str().as_bytes(), address.as_bytes()])
-        .to_be_bytes()
 }
 
 /// As much of a provider's words as is kept.

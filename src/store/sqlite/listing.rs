@@ -13,7 +13,7 @@ const SELECT: &str = "SELECT seq, messages.message, messages.partition, customer
          version, run, step, occurrence, channel, template, topic, class, at, settle_ms, expires,
          window_end, messages.status, reason, messages.revision, outcome, data,
          deliveries.status AS delivery, attempts, try_after, deliveries.revision AS pinned,
-         address, detail, changed
+         address, subject, detail, changed
      FROM messages LEFT JOIN deliveries ON deliveries.message = messages.message WHERE true";
 
 impl SqliteLedger {
@@ -116,6 +116,7 @@ impl SqliteLedger {
             try_after: (try_after > 0).then(|| Timestamp::from_ms(try_after)),
             revision: self.get(row, "pinned")?,
             address: self.get::<Option<&str>>(row, "address")?.map(Text::new),
+            subject: self.get::<Option<&str>>(row, "subject")?.map(Text::new),
             detail: self.get(row, "detail")?,
             changed: Timestamp::from_ms(self.get(row, "changed")?),
         }))

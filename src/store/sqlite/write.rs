@@ -315,7 +315,7 @@ async fn erase(
             .execute(&mut *connection)
             .await?;
         sqlx::query(
-            "UPDATE deliveries SET address = NULL, body = NULL, detail = NULL,
+            "UPDATE deliveries SET address = NULL, subject = NULL, body = NULL, detail = NULL,
                  status = CASE WHEN status IN ('waiting', 'claimed') THEN 'cancelled'
                      ELSE status END
              WHERE message IN (SELECT message FROM messages WHERE customer = ?)",

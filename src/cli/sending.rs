@@ -1,0 +1,117 @@
+//! `waypost sending`: hold messages back, and release them.
+
+use std::path::Path;
+
+use anyhow::bail;
+
+use crate::model::{MessageChannel, Text};
+use crate::store::{Hold, SqliteStore};
+use crate::worker::{Clock, SystemClock};
+
+use super::talk::say;
+use super::{Outcome, setup};
+
+/// Hold messages back and release them
+///
+/// What is held waits; what has started is not stopped. Messages that expire meanwhile are not
+/// sent. A running worker heeds it before the next message starts. Without an option it is about
+/// all messages.
+///
+/// Examples:
+///   waypost sending hold
+///   waypost sending hold --template abandoned-cart/first
+///   waypost sending release --template abandoned-cart/first
+///   waypost sending status
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Send nothing of it until it is released
+    Hold(What),
+    /// Send it again
+    Release(What),
+    /// What is held, and how many messages are how far
+    Status,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct What {
+    /// All messages of a channel: email or sms.
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<String>,
+    /// All messages of a journey.
+    #[arg(long, value_name = "JOURNEY")]
+    journey: Option<String>,
+    /// All messages of a template.
+    #[arg(long, value_name = "TEMPLATE")]
+    template: Option<String>,
+}
+
+pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
+    let config = setup::configuration(config)?.config;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = SqliteStore::open_beside(&config.store.state).await?;
+        let (what, held) = match &args.action {
+            Action::Hold(what) => (what, true),
+            Action::Release(what) => (what, false),
+            Action::Status => return status(&store).await,
+        };
+        let hold = hold(what)?;
+        let changed = store.hold(&hold, held, SystemClock.now()).await?;
+        let name = named(&hold);
+        say(&match (held, changed) {
+            (true, true) => format!("held: {name}"),
+            (true, false) => format!("already held: {name}"),
+            (false, true) => format!("released: {name}"),
+            (false, false) => format!("not held: {name}"),
+        });
+        for (other, since) in store.ledger().holds().await? {
+            if !held && other != hold {
+                say(&format!("still held since {since}: {}", named(&other)));
+            }
+        }
+        Ok(Outcome::Done)
+    })
+}
+
+async fn status(store: &SqliteStore) -> anyhow::Result<Outcome> {
+    let holds = store.ledger().holds().await?;
+    if holds.is_empty() {
+        say("nothing is held");
+    }
+    for (hold, since) in holds {
+        say(&format!("held since {since}: {}", named(&hold)));
+    }
+    for (status, count) in store.ledger().deliveries().await? {
+        say(&format!("{:<13} {count}", status.as_str()));
+    }
+    Ok(Outcome::Done)
+}
+
+fn hold(what: &What) -> anyhow::Result<Hold> {
+    Ok(match (what.channel.as_deref(), &what.journey, &what.template) {
+        (Some("email"), ..) => Hold::Channel(MessageChannel::Email),
+        (Some("sms"), ..) => Hold::Channel(MessageChannel::Sms),
+        (Some(other), ..) => bail!("there is no channel `{other}`; write email or sms"),
+        (None, Some(journey), _) => Hold::Journey(Text::new(journey)),
+        (None, None, Some(template)) => Hold::Template(Text::new(template)),
+        (None, None, None) => Hold::All,
+    })
+}
+
+/// What is held, in words.
+pub(super) fn named(hold: &Hold) -> String {
+    match hold {
+        Hold::All => "everything".to_owned(),
+        Hold::Channel(channel) => format!("channel {}", channel.as_str()),
+        Hold::Journey(journey) => format!("journey {journey}"),
+        Hold::Template(template) => format!("template {template}"),
+    }
+}

@@ -1,0 +1,127 @@
+//! Where messages leave: a provider for each channel, or a folder.
+
+use std::sync::Arc;
+
+use crate::config::Audience;
+use crate::engine::Decision;
+use crate::mail::{Address, Envelope, Smtp};
+use crate::model::{MessageChannel, Text, Timestamp};
+use crate::provider::{Answer, Caught, Note, Phase};
+use crate::sms::Twilio;
+use crate::store::Pinned;
+
+use super::compose::allowed;
+
+/// Where the messages of each channel leave.
+#[derive(Clone)]
+pub struct Routes {
+    /// Mails.
+    pub email: Way<Smtp>,
+    /// SMS.
+    pub sms: Way<Twilio>,
+    /// Who may be written to by a provider.
+    pub audience: Audience,
+}
+
+/// The way out of a channel.
+#[derive(Clone)]
+pub enum Way<P> {
+    /// Kept in a folder; nothing leaves the machine.
+    Caught(Arc<Caught>),
+    /// Handed to a provider.
+    Provider(Arc<P>),
+}
+
+/// What is handed over.
+pub(super) struct Outgoing<'a> {
+    pub decision: &'a Decision,
+    pub pinned: &'a Pinned,
+    pub at: Timestamp,
+}
+
+impl Routes {
+    /// Where a message to this address really goes; `None`: to nobody, because this is not
+    /// production and `deliver.only_to` does not name the address.
+    #[must_use]
+    pub fn destination(&self, channel: MessageChannel, address: &Text) -> Option<Text> {
+        let caught = match channel {
+            MessageChannel::Email => matches!(self.email, Way::Caught(_)),
+            MessageChannel::Sms => matches!(self.sms, Way::Caught(_)),
+        };
+        if caught { Some(address.clone()) } else { allowed(&self.audience, channel, address) }
+    }
+
+    /// Hands a message over. `before_dot` is awaited before the last byte that the provider needs.
+    pub(super) async fn hand_over<F, Fut>(&self, outgoing: &Outgoing<'_>, before_dot: F) -> Answer
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<(), String>>,
+    {
+        match (outgoing.decision.channel, &self.email, &self.sms) {
+            (MessageChannel::Email, Way::Provider(smtp), _) => {
+                mail(smtp, outgoing, before_dot).await
+            }
+            (MessageChannel::Sms, _, Way::Provider(twilio)) => {
+                let Pinned { address, body, .. } = outgoing.pinned;
+                let body = String::from_utf8_lossy(body);
+                let left = outgoing.decision.expires.map(|expires| expires.ms() - outgoing.at.ms());
+                twilio.send(address, &body, left, before_dot).await
+            }
+            (MessageChannel::Email, Way::Caught(caught), _)
+            | (MessageChannel::Sms, _, Way::Caught(caught)) => {
+                keep(Arc::clone(caught), outgoing, before_dot).await
+            }
+        }
+    }
+}
+
+async fn mail<F, Fut>(smtp: &Smtp, outgoing: &Outgoing<'_>, before_dot: F) -> Answer
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<(), String>>,
+{
+    let Pinned { address, sender, body, .. } = outgoing.pinned;
+    let sender = sender.as_deref().map(Address::parse);
+    let envelope = match (sender, Address::parse(address)) {
+        (Some(Ok(sender)), Ok(recipient)) => Envelope { sender, recipient },
+        _ => {
+            let why = "the mail names no sender, or its address is none".to_owned();
+            return Answer::NotSent { phase: Phase::Mail, why };
+        }
+    };
+    smtp.send(&envelope, body, before_dot).await
+}
+
+/// Keeps a message in the folder; files are written by a thread that may block.
+async fn keep<F, Fut>(caught: Arc<Caught>, outgoing: &Outgoing<'_>, before_dot: F) -> Answer
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<(), String>>,
+{
+    if let Err(why) = before_dot().await {
+        return Answer::NotSent { phase: Phase::Dot, why };
+    }
+    let (decision, at) = (outgoing.decision, outgoing.at);
+    let (message, channel, template) = (decision.message, decision.channel, decision.template.clone());
+    let Pinned { address, subject, body, .. } = outgoing.pinned.clone();
+    let kept = tokio::task::spawn_blocking(move || {
+        let note = Note {
+            at,
+            message,
+            channel: channel.as_str(),
+            to: &address,
+            subject: subject.as_deref(),
+            template: &template,
+        };
+        let extension = match channel {
+            MessageChannel::Email => "eml",
+            MessageChannel::Sms => "txt",
+        };
+        caught.keep(&note, extension, &body).map_err(|error| error.to_string())
+    });
+    match kept.await.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(file) => Answer::Accepted { reply: format!("caught as {file}"), reference: None },
+        // Nothing of it was kept, so nothing is in doubt.
+        Err(why) => Answer::NotSent { phase: Phase::Body, why },
+    }
+}
