@@ -25,6 +25,12 @@ pub mod engine;
 // The configuration: waypost.yaml and the environment, checked like a journey.
 pub mod config;
 
+// What sending by mail and by SMS share: how a try ended, sockets, secrets, caught messages.
+pub mod provider;
+
+// Mail: messages built, signed, and handed to an SMTP server.
+pub mod mail;
+
 // Bytes in, events out: XDM, CloudEvents, and anything else by a mapping file.
 pub mod decode;
 

@@ -9,6 +9,7 @@ mod generated;
 mod identify;
 mod layers;
 mod log;
+mod mail;
 mod properties;
 mod real;
 mod store;

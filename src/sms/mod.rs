@@ -1,0 +1,1 @@
+//! SMS: segments counted, messages handed to an HTTP provider.
