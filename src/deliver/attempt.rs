@@ -53,7 +53,7 @@ impl Delivery {
             return Ok(pinned.clone());
         }
         let decision = &claim.message.decision;
-        let mut pinned = self.composer.compose(&claim.message, now).map_err(|error| {
+        let mut pinned = self.composer.compose(decision, claim.message.customer, claim.message.revision, now).map_err(|error| {
             tracing::error!(message = %decision.message, template = %decision.template, %error,
                 "a message can't be put together");
             End {

@@ -7,8 +7,9 @@ use serde_json::Value;
 use crate::config::Audience;
 use crate::journey::{Class, Rules, Shop};
 use crate::mail::{Address, AddressError, BuildError, Dkim, Mailbox, Message, Unsubscribe};
-use crate::model::{MessageChannel, Text, Timestamp, Zone};
-use crate::store::{Pinned, StoredMessage, address_hash};
+use crate::engine::Decision;
+use crate::model::{CustomerId, MessageChannel, Text, Timestamp, Zone};
+use crate::store::{Pinned, address_hash};
 use crate::template::{Frame, RenderError, Templates};
 
 use super::Link;
@@ -33,6 +34,8 @@ pub struct Composer {
     pub secret: [u8; 32],
     /// Where those links lead for a shop without `public_url`.
     pub pages: String,
+    /// Put before each subject and SMS, such as `[TEST] `; empty for real ones.
+    pub mark: &'static str,
 }
 
 /// Why a message can't be put together. Nothing is sent.
@@ -63,15 +66,16 @@ impl Composer {
     /// [`ComposeError`]: nothing can be sent.
     pub fn compose(
         &self,
-        message: &StoredMessage,
+        decision: &Decision,
+        customer: CustomerId,
+        revision: u32,
         at: Timestamp,
     ) -> Result<Pinned, ComposeError> {
-        let decision = &message.decision;
         let data: Value = serde_json::from_str(&decision.data)?;
         let address = address_of(&data, decision.channel).ok_or(ComposeError::NoAddress)?;
         let link = Link {
             channel: decision.channel,
-            customer: message.customer,
+            customer,
             address: address_hash(&self.secret, decision.channel, address),
             topic: decision.topic.clone(),
         };
@@ -80,16 +84,19 @@ impl Composer {
         let url =
             format!("{}{UNSUBSCRIBE_PATH}{}", base.trim_end_matches('/'), link.seal(&self.secret));
         match decision.channel {
-            MessageChannel::Email => self.email(message, &data, shop, address, &url, at),
+            MessageChannel::Email => {
+                let pinned = self.email(decision, &data, shop, address, &url, at)?;
+                Ok(Pinned { revision, ..pinned })
+            }
             MessageChannel::Sms => {
                 let frame = frame(&data, shop, Some(&url));
                 let sms = self.templates.sms(&decision.template, &data, &frame)?;
                 Ok(Pinned {
-                    revision: message.revision,
+                    revision,
                     address: Text::new(address),
                     sender: None,
                     subject: None,
-                    body: sms.text.into_bytes(),
+                    body: format!("{}{}", self.mark, sms.text).into_bytes(),
                 })
             }
         }
@@ -97,14 +104,13 @@ impl Composer {
 
     fn email(
         &self,
-        message: &StoredMessage,
+        decision: &Decision,
         data: &Value,
         shop: &Shop,
         address: &str,
         url: &str,
         at: Timestamp,
     ) -> Result<Pinned, ComposeError> {
-        let decision = &message.decision;
         let email = self.templates.email(&decision.template, data, &frame(data, shop, Some(url)))?;
         let sender = email.from.as_deref().or(shop.sender.as_deref()).unwrap_or(NO_SENDER);
         let from = mailbox(sender, shop.name.as_deref())?;
@@ -118,6 +124,7 @@ impl Composer {
         });
         let list = plain(decision.topic.as_deref().unwrap_or(&decision.journey));
         let sender = Text::new(from.address.as_str());
+        let subject = format!("{}{}", self.mark, email.subject);
         let mail = Message {
             id: decision.message,
             date: at,
@@ -125,7 +132,7 @@ impl Composer {
             from,
             reply_to: reply_to.transpose()?,
             to: Mailbox { name: name_of(data), address: to.clone() },
-            subject: email.subject.clone(),
+            subject: subject.clone(),
             text: email.text,
             html: email.html,
             unsubscribe: unsubscribe.filter(|_| marketing),
@@ -136,10 +143,10 @@ impl Composer {
             )),
         };
         Ok(Pinned {
-            revision: message.revision,
+            revision: 1,
             address: Text::new(to.as_str()),
             sender: Some(sender),
-            subject: Some(Text::from(email.subject)),
+            subject: Some(Text::from(subject)),
             body: mail.build(&self.keys)?,
         })
     }

@@ -13,7 +13,6 @@ use crate::store::Pinned;
 use super::compose::allowed;
 
 /// Where the messages of each channel leave.
-#[derive(Clone)]
 pub struct Routes {
     /// Mails.
     pub email: Way<Smtp>,
@@ -24,12 +23,11 @@ pub struct Routes {
 }
 
 /// The way out of a channel.
-#[derive(Clone)]
 pub enum Way<P> {
     /// Kept in a folder; nothing leaves the machine.
     Caught(Arc<Caught>),
     /// Handed to a provider.
-    Provider(Arc<P>),
+    Provider(P),
 }
 
 /// What is handed over.
@@ -49,6 +47,18 @@ impl Routes {
             MessageChannel::Sms => matches!(self.sms, Way::Caught(_)),
         };
         if caught { Some(address.clone()) } else { allowed(&self.audience, channel, address) }
+    }
+
+    /// Hands one message over that is kept nowhere; `None` if its address may not be written to.
+    pub async fn send_once(
+        &self,
+        decision: &Decision,
+        mut pinned: Pinned,
+        at: Timestamp,
+    ) -> Option<Answer> {
+        pinned.address = self.destination(decision.channel, &pinned.address)?;
+        let outgoing = Outgoing { decision, pinned: &pinned, at };
+        Some(self.hand_over(&outgoing, || async { Ok(()) }).await)
     }
 
     /// Hands a message over. `before_dot` is awaited before the last byte that the provider needs.

@@ -268,7 +268,7 @@ impl Sending {
         let now = Arc::clone(clock);
         let delivery = Delivery {
             store: Arc::clone(store),
-            composer: Composer { templates, rules, keys, secret, pages: here },
+            composer: Composer { templates, rules, keys, secret, pages: here, mark: "" },
             routes,
             at_once,
             now: Arc::new(move || now.now()),

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module for each subject.
 
 mod decode;
+mod deliver;
 mod diagnostics;
 mod docs;
 mod encodings;

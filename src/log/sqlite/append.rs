@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::model::{ReleaseId, Timestamp};
+use crate::model::{OWN_SOURCE, ReleaseId, Timestamp};
 use crate::sqlite::{chunks, repeated};
 
 use super::super::{Control, Record, encode};

@@ -36,6 +36,7 @@ impl Shop {
         std::fs::create_dir(shop.path("data")).expect("a folder");
         for (name, text) in journeys {
             shop.write(&format!("journeys/{name}.yaml"), text);
+            shop.plain_templates(text);
         }
         shop
     }
@@ -46,11 +47,33 @@ impl Shop {
             "waypost.yaml",
             &format!(
                 "store: {{ log: data/log.db, state: data/state.db, partitions: {partitions} }}\n\
-             http: {{ listen: 127.0.0.1:0 }}\n\
+             http: {{ listen: 127.0.0.1:0, public: 127.0.0.1:0 }}\n\
              ticks: {{ every: 20ms, grace: 5ms }}\n\
              consent: [ {{ channel: email, mode: opt_in }} ]\n{more}"
             ),
         );
+    }
+
+    /// A plain template for each one that a journey names.
+    pub(super) fn plain_templates(&self, journey: &str) {
+        let words = journey.split(|c: char| c.is_whitespace() || "{}[],".contains(c));
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        for pair in words.windows(2) {
+            let (file, text) = match pair[0] {
+                "email:" | "template:" => (
+                    "email.html",
+                    "---\nsubject: Hello\n---\n<html><body><p>Hello.</p>\
+                     <p>{{default shop.postal_address \"\"}} {{unsubscribe_url}}</p></body></html>\n",
+                ),
+                "sms:" => ("sms.txt", "Hello.\n"),
+                _ => continue,
+            };
+            if pair[1].contains('/') {
+                let folder = self.path("templates").join(pair[1]);
+                std::fs::create_dir_all(&folder).expect("a folder");
+                std::fs::write(folder.join(file), text).expect("a template");
+            }
+        }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

@@ -1,0 +1,374 @@
+//! Between the decision and the first byte: whatever stops a message there, it does not go.
+
+use waypost::engine::{Decision, Reason};
+use waypost::journey::{Class, Version};
+use waypost::log::Record;
+use waypost::model::{
+    CustomerId, EventName, MessageChannel, MessageId, RunId, Text, Timestamp,
+};
+use waypost::store::{
+    Begin, Checkpoint, Claim, DeliveryStatus, End, Hold, Lease, MessageChange, MessageFilter,
+    Outcome, Pinned, Position, SqliteStore, Store, Suppression, SuppressionReason, address_hash,
+};
+
+const CUSTOMER: CustomerId = CustomerId(3);
+const MESSAGE: MessageId = MessageId(7);
+const ADDRESS: &str = "ann@shop.example";
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_ms(ms)
+}
+
+fn decision(class: Class, topic: Option<&str>) -> Decision {
+    Decision {
+        message: MESSAGE,
+        customer: Text::new("17"),
+        journey: Text::new("cart"),
+        version: Version(7),
+        run: RunId(9),
+        step: Text::new("first"),
+        occurrence: 0,
+        channel: MessageChannel::Email,
+        template: Text::new("cart/first"),
+        topic: topic.map(Text::new),
+        class,
+        at: at(1_000),
+        settle_ms: 500,
+        expires: None,
+        window_end: None,
+        withheld: None,
+        data: format!("{{\"customer\":{{\"email\":\"{ADDRESS}\"}}}}"),
+    }
+}
+
+fn pinned(revision: u32) -> Pinned {
+    Pinned {
+        revision,
+        address: ADDRESS.into(),
+        sender: Some("shop@shop.example".into()),
+        subject: Some("Your cart".into()),
+        body: b"the mail".to_vec(),
+    }
+}
+
+/// A store with one decided message, and the lane that decided it.
+struct Desk {
+    store: SqliteStore,
+    lease: Lease,
+    end: u64,
+    _folder: tempfile::TempDir,
+}
+
+impl Desk {
+    async fn new(decision: Decision) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(&folder.path().join("state.db")).await.expect("a store");
+        let (lease, _) = store.take(0).await.expect("a lane");
+        let mut desk = Self { store, lease, end: 0, _folder: folder };
+        desk.checkpoint(vec![MessageChange::Decided(Box::new(decision))], &[]).await;
+        desk
+    }
+
+    /// A checkpoint of the lane; its watermark is past due and settle.
+    async fn checkpoint(&mut self, changes: Vec<MessageChange>, erased: &[CustomerId]) {
+        self.end += 1;
+        let checkpoint = Checkpoint {
+            position: Position { low: self.end, end: self.end, watermark: Some(at(1_500)) },
+            messages: changes.into_iter().map(|change| (CUSTOMER, change)).collect(),
+            erased: erased.to_vec(),
+            build: "test".into(),
+            ..Checkpoint::default()
+        };
+        self.store.commit(self.lease, checkpoint).await.expect("a checkpoint");
+    }
+
+    async fn claim(&self) -> Option<Claim> {
+        self.store.claim(at(2_000), 10).await.expect("claims").pop()
+    }
+
+    async fn suppress(&self, topic: Option<&str>, reason: SuppressionReason) -> bool {
+        let secret = self.store.ledger().secret_key().await.expect("a key");
+        let suppression = Suppression {
+            channel: MessageChannel::Email,
+            address: address_hash(&secret, MessageChannel::Email, "Ann@Shop.example"),
+            topic: topic.map(Text::new),
+            reason,
+            at: at(1_900),
+        };
+        self.store.unsubscribe(&suppression, CUSTOMER).await.expect("kept")
+    }
+
+    async fn status(&self) -> DeliveryStatus {
+        let filter =
+            MessageFilter { message: Some(MESSAGE), limit: 1, ..MessageFilter::default() };
+        let found = self.store.ledger().messages(&filter).await.expect("messages");
+        found[0].1.as_ref().expect("a delivery").status
+    }
+
+    /// The names of the events that were left for the log.
+    async fn told(&self) -> Vec<EventName> {
+        let rows = self.store.outbox_pending(100).await.expect("the outbox");
+        let name = |record| match record {
+            Record::Event(event) => event.event.name,
+            other => panic!("{other:?} is no event"),
+        };
+        rows.into_iter().map(|row| name(row.record)).collect()
+    }
+}
+
+/// What may come between the decision and the first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comes {
+    /// An order: the run's stop rule.
+    Stop,
+    /// The customer is erased.
+    Erasure,
+    /// The customer unsubscribes, by HTTP.
+    Unsubscribe,
+    /// A person holds everything.
+    Hold,
+    /// A person cancels the message.
+    Cancel,
+    /// The cart changes: newer content.
+    Revision,
+}
+
+const ALL: [Comes; 6] = [
+    Comes::Stop,
+    Comes::Erasure,
+    Comes::Unsubscribe,
+    Comes::Hold,
+    Comes::Cancel,
+    Comes::Revision,
+];
+
+impl Comes {
+    async fn happen(self, desk: &mut Desk) {
+        match self {
+            Self::Stop => {
+                let stopped = MessageChange::Cancelled(MESSAGE, Reason::Stopped);
+                desk.checkpoint(vec![stopped], &[]).await;
+            }
+            Self::Erasure => {
+                let cancelled = MessageChange::Cancelled(MESSAGE, Reason::Erased);
+                desk.checkpoint(vec![cancelled], &[CUSTOMER]).await;
+            }
+            Self::Unsubscribe => {
+                assert!(desk.suppress(None, SuppressionReason::Unsubscribed).await);
+                assert!(!desk.suppress(None, SuppressionReason::Unsubscribed).await, "twice");
+            }
+            Self::Hold => {
+                assert!(desk.store.hold(&Hold::All, true, at(1_900)).await.expect("kept"));
+            }
+            Self::Cancel => {
+                let message = desk.store.ledger().message_of(MESSAGE).await.expect("read");
+                let message = message.expect("the message");
+                assert!(desk.store.cancel(&message, at(1_900)).await.expect("kept"));
+            }
+            Self::Revision => {
+                let data = format!("{{\"customer\":{{\"email\":\"{ADDRESS}\"}},\"n\":2}}");
+                desk.checkpoint(vec![MessageChange::Revised(MESSAGE, 2, data)], &[]).await;
+            }
+        }
+    }
+
+    /// Whether the message may still be claimed afterwards.
+    const fn leaves_claimable(self) -> bool {
+        matches!(self, Self::Unsubscribe | Self::Revision)
+    }
+
+    /// What the last look says of what was rendered before.
+    const fn last_look(self) -> Begin {
+        match self {
+            Self::Stop | Self::Erasure | Self::Hold | Self::Cancel => Begin::Gone,
+            Self::Unsubscribe => Begin::Suppressed(SuppressionReason::Unsubscribed),
+            Self::Revision => Begin::Newer,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_before_the_claim_stops_a_message() {
+    for comes in ALL {
+        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        comes.happen(&mut desk).await;
+        let claim = desk.claim().await;
+        assert_eq!(claim.is_some(), comes.leaves_claimable(), "{comes:?}");
+        let Some(claim) = claim else { continue };
+        let begin = desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("an answer");
+        assert_eq!(begin, comes.last_look(), "{comes:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_between_claim_and_first_byte_stops_a_message() {
+    for comes in ALL {
+        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let claim = desk.claim().await.expect("a claim");
+        comes.happen(&mut desk).await;
+        let begin = desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("an answer");
+        assert_eq!(begin, comes.last_look(), "{comes:?}");
+        assert_ne!(desk.status().await, DeliveryStatus::Started, "{comes:?}");
+        match comes {
+            Comes::Hold => {
+                assert_eq!(desk.status().await, DeliveryStatus::Waiting);
+                assert!(desk.claim().await.is_none(), "it is held");
+                desk.store.hold(&Hold::All, false, at(1_950)).await.expect("kept");
+                assert!(desk.claim().await.is_some(), "it is released");
+            }
+            Comes::Revision => {
+                let begin = desk.store.start(&claim, &pinned(2), at(2_000)).await.expect("kept");
+                assert_eq!(begin, Begin::Go, "the newest content goes");
+            }
+            Comes::Unsubscribe => {
+                assert_eq!(desk.status().await, DeliveryStatus::Cancelled);
+                let told = [EventName::CustomerUnsubscribed, EventName::EmailCancelled];
+                assert_eq!(desk.told().await, told, "one unsubscribe, one outcome");
+            }
+            Comes::Stop | Comes::Erasure | Comes::Cancel => {
+                assert_eq!(desk.status().await, DeliveryStatus::Cancelled);
+                assert!(desk.claim().await.is_none());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_after_the_first_byte_changes_nothing() {
+    for comes in ALL.into_iter().filter(|comes| *comes != Comes::Cancel) {
+        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let claim = desk.claim().await.expect("a claim");
+        let begin = desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("an answer");
+        assert_eq!(begin, Begin::Go);
+        comes.happen(&mut desk).await;
+        desk.store.dot_sent(&claim, at(2_100)).await.expect("kept");
+        let end = End {
+            status: DeliveryStatus::Sent,
+            outcome: Outcome::Sent,
+            detail: Some("250 queued".into()),
+            suppress: false,
+        };
+        desk.store.end(&claim.message, &end, at(2_200)).await.expect("kept");
+        assert_eq!(desk.status().await, DeliveryStatus::Sent, "{comes:?}");
+        assert!(desk.told().await.contains(&EventName::EmailSent), "{comes:?}");
+        let message = desk.store.ledger().message_of(MESSAGE).await.expect("read");
+        let message = message.expect("the message");
+        assert!(!desk.store.cancel(&message, at(2_300)).await.expect("an answer"), "too late");
+    }
+}
+
+#[tokio::test]
+async fn a_suppression_stops_what_it_speaks_of() {
+    use SuppressionReason::{Bounced, Complained, Unsubscribed};
+    let check = async |class, topic, suppressed, reason, stops| {
+        let desk = Desk::new(decision(class, topic)).await;
+        desk.suppress(suppressed, reason).await;
+        let claim = desk.claim().await.expect("a claim");
+        let begin = desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("an answer");
+        let expected = if stops { Begin::Suppressed(reason) } else { Begin::Go };
+        assert_eq!(begin, expected, "{class:?} {topic:?} {suppressed:?} {reason:?}");
+    };
+    let (marketing, transactional) = (Class::Marketing, Class::Transactional);
+    check(marketing, Some("reminders"), Some("reminders"), Unsubscribed, true).await;
+    check(marketing, Some("reminders"), Some("offers"), Unsubscribed, false).await;
+    check(marketing, None, Some("offers"), Unsubscribed, false).await;
+    check(marketing, Some("reminders"), None, Unsubscribed, true).await;
+    check(transactional, Some("orders"), None, Unsubscribed, false).await;
+    check(transactional, None, None, Bounced, true).await;
+    check(transactional, None, None, Complained, true).await;
+}
+
+#[tokio::test]
+async fn a_message_is_claimed_once_its_lane_has_passed_due_and_settle() {
+    let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+    let mut early = decision(Class::Marketing, None);
+    (early.message, early.settle_ms) = (MessageId(8), 501);
+    desk.checkpoint(vec![MessageChange::Decided(Box::new(early))], &[]).await;
+    let claims = desk.store.claim(at(2_000), 10).await.expect("claims");
+    let claimed: Vec<MessageId> = claims.iter().map(|c| c.message.decision.message).collect();
+    assert_eq!(claimed, [MESSAGE], "one settles a millisecond later");
+    assert!(desk.claim().await.is_none(), "claimed is claimed");
+}
+
+#[tokio::test]
+async fn a_start_needs_the_newest_claim() {
+    let desk = Desk::new(decision(Class::Marketing, None)).await;
+    let old = desk.claim().await.expect("a claim");
+    desk.store.again(&old, at(2_000), true, "later", at(2_000)).await.expect("kept");
+    let new = desk.claim().await.expect("a claim");
+    assert_ne!(old.lease, new.lease);
+    let begin = desk.store.start(&old, &pinned(1), at(2_000)).await.expect("an answer");
+    assert_eq!(begin, Begin::Gone, "another has it now");
+    let begin = desk.store.start(&new, &pinned(1), at(2_000)).await.expect("an answer");
+    assert_eq!(begin, Begin::Go);
+    assert!(desk.store.dot_sent(&old, at(2_000)).await.is_err(), "not by the old claim");
+    desk.store.dot_sent(&new, at(2_000)).await.expect("kept");
+}
+
+#[tokio::test]
+async fn a_further_try_sends_what_the_first_pinned() {
+    let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+    let claim = desk.claim().await.expect("a claim");
+    desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("started");
+    desk.store.again(&claim, at(3_000), true, "451 later", at(2_000)).await.expect("kept");
+    Comes::Revision.happen(&mut desk).await;
+    assert!(desk.claim().await.is_none(), "not before its time");
+    let again = desk.store.claim(at(3_000), 10).await.expect("claims").pop().expect("a claim");
+    assert_eq!((again.attempts, again.pinned.clone()), (1, Some(pinned(1))));
+    let begin = desk.store.start(&again, &pinned(1), at(3_000)).await.expect("an answer");
+    assert_eq!(begin, Begin::Go, "newer content does not change what was pinned");
+}
+
+#[tokio::test]
+async fn a_worker_that_stopped_in_the_middle_repeats_only_what_can_not_have_gone() {
+    for (steps, status, told) in [
+        (1, DeliveryStatus::Waiting, vec![]),
+        (2, DeliveryStatus::Waiting, vec![]),
+        (3, DeliveryStatus::InDoubt, vec![EventName::EmailStarted]),
+    ] {
+        let desk = Desk::new(decision(Class::Marketing, None)).await;
+        let claim = desk.claim().await.expect("a claim");
+        if steps > 1 {
+            desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("started");
+        }
+        if steps > 2 {
+            desk.store.dot_sent(&claim, at(2_000)).await.expect("kept");
+        }
+        let recovered = desk.store.recover(at(5_000)).await.expect("recovered");
+        assert_eq!((recovered.again, recovered.in_doubt), if steps > 2 { (0, 1) } else { (1, 0) });
+        assert_eq!(desk.status().await, status);
+        assert_eq!(desk.told().await, told);
+        let message = desk.store.ledger().message_of(MESSAGE).await.expect("read");
+        let message = message.expect("the message");
+        let resolved = desk.store.resolve(&message, true, at(6_000)).await.expect("an answer");
+        assert_eq!(resolved, steps > 2, "only what is in doubt is resolved");
+    }
+}
+
+#[tokio::test]
+async fn an_unsubscribe_and_an_order_race_a_claim() {
+    // Whatever the order in which the three transactions come, a start after any of the two others
+    // does not go.
+    for order in 0..6 {
+        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let claim = desk.claim().await.expect("a claim");
+        let mut stopped = false;
+        for turn in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]][order] {
+            match turn {
+                0 => {
+                    Comes::Unsubscribe.happen(&mut desk).await;
+                    stopped = true;
+                }
+                1 => {
+                    Comes::Stop.happen(&mut desk).await;
+                    stopped = true;
+                }
+                _ => {
+                    let begin = desk.store.start(&claim, &pinned(1), at(2_000)).await;
+                    let goes = begin.expect("an answer") == Begin::Go;
+                    assert_eq!(goes, !stopped, "order {order}");
+                }
+            }
+        }
+    }
+}

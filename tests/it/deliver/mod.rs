@@ -1,0 +1,3 @@
+//! Delivery: from a decided message to its end.
+
+mod last_check;
