@@ -20,6 +20,8 @@ pub(super) struct Happening<'a> {
     pub cart_changed: bool,
     /// It emptied that cart.
     pub cart_emptied: bool,
+    /// It came late, and that cart was bought since.
+    pub bought_since: bool,
     /// The cart that this order bought.
     pub bought: Option<Text>,
     /// The instant at which it is applied.
@@ -95,6 +97,9 @@ impl Engine {
         let bought = (news == Some(orders::OrderNews::New) && online)
             .then(|| cart::close(state, event))
             .flatten();
+        if let Some(cart) = &bought {
+            orders::bought(&mut state.orders, cart);
+        }
         if arrival.is_late() && !event.history {
             let detail = Text::from(event.name.as_str());
             trace_customer(effects, event.time, TraceKind::Late, Some(detail));
@@ -104,6 +109,7 @@ impl Engine {
             cart: fold.key,
             cart_changed: fold.changed,
             cart_emptied: fold.emptied,
+            bought_since: fold.bought_since,
             bought,
             now,
             arrival,
@@ -143,6 +149,7 @@ impl Engine {
             cart: None,
             cart_changed: false,
             cart_emptied: false,
+            bought_since: false,
             bought: None,
             now,
             arrival,
@@ -333,8 +340,8 @@ impl Engine {
                 bought_it || shares_items(state, run, &event.items)
             }
             Matching::SameCart => {
-                let cart = happening.bought.as_ref().or(happening.cart.as_ref());
-                run.cart.is_some() && cart == run.cart.as_ref()
+                let told = [&happening.bought, &happening.cart, &event.cart_id];
+                run.cart.is_some() && told.contains(&&run.cart)
             }
             Matching::SameOrder => {
                 let id = |facts: Option<&crate::model::OrderFacts>| {
@@ -361,7 +368,7 @@ fn quiet_before(run: &Run, plan: &Plan) -> Option<(Delay, Option<Delay>)> {
 }
 
 /// Whether the items share a product with the run's cart or the event that started it.
-pub(super) fn shares_items(state: &CustomerState, run: &Run, items: &[Item]) -> bool {
+fn shares_items(state: &CustomerState, run: &Run, items: &[Item]) -> bool {
     let of_cart =
         run.cart.as_ref().and_then(|key| state.cart(key)).into_iter().flat_map(|c| &c.lines);
     of_cart.chain(&run.start.items).any(|own| items.iter().any(|item| item.sku == own.sku))

@@ -20,6 +20,8 @@ pub(super) struct CartFold {
     pub changed: bool,
     /// Whether the cart lost its last line, other than by an order.
     pub emptied: bool,
+    /// Whether the event came late, and the cart it speaks of was bought since.
+    pub bought_since: bool,
 }
 
 /// Applies a cart event; `late` says that later events have been applied already.
@@ -28,8 +30,7 @@ pub(super) fn fold(state: &mut CustomerState, event: &Event, late: bool) -> Cart
         late && state.cart_closed.is_some_and(|closed| closed > (event.time, event.tie))
     };
     if closed_later(state) {
-        // The cart it speaks of was bought since.
-        return CartFold { key: event.cart_id.clone(), ..CartFold::default() };
+        return CartFold { key: event.cart_id.clone(), bought_since: true, ..CartFold::default() };
     }
     let Some(place) = place_of(state, event) else {
         return CartFold { key: event.cart_id.clone(), ..CartFold::default() };
@@ -56,7 +57,7 @@ pub(super) fn fold(state: &mut CustomerState, event: &Event, late: bool) -> Cart
         let cart = state.carts.remove(place);
         state.carts.push(cart);
     }
-    CartFold { key: Some(key), changed, emptied }
+    CartFold { key: Some(key), changed, emptied, bought_since: false }
 }
 
 /// Closes the cart that an order bought; says which.

@@ -1,11 +1,11 @@
 //! Starts runs: who may start, and why one does not.
 
-use crate::journey::Env;
-use crate::journey::{ActivePlan, Again, AgainPer, Matching, Plan, RunPer, Start, Value};
+use crate::journey::{ActivePlan, Again, AgainPer, Env, EventRule, Plan, RunPer, Start, Value};
 use crate::model::{EventName, RunId, Text, Timestamp, derive};
 
 use super::apply::Happening;
 use super::context::Context;
+use super::known::About;
 use super::message::Cause;
 use super::run::{Run, StartEvent};
 use super::state::{CustomerState, RUNS_MAX};
@@ -17,6 +17,8 @@ struct Candidate<'a> {
     /// The start event's id, or the instant in words.
     cause: Text,
     cart: Option<Text>,
+    /// That cart was bought since.
+    bought_since: bool,
     context_event: Option<&'a crate::model::Event>,
     /// The instant of the decision.
     now: Timestamp,
@@ -37,6 +39,7 @@ impl Engine {
                     start: StartEvent { name: name.clone(), ..StartEvent::of(happening.event) },
                     cause: happening.event.id.clone(),
                     cart: happening.cart.clone(),
+                    bought_since: happening.bought_since,
                     context_event: Some(happening.event),
                     now: happening.now,
                     late: happening.arrival.is_late(),
@@ -60,6 +63,7 @@ impl Engine {
             start: StartEvent::at(event.clone(), due),
             cause: Text::from(due.to_string()),
             cart: None,
+            bought_since: false,
             context_event: None,
             now,
             late: due < now,
@@ -102,6 +106,7 @@ impl Engine {
             start: StartEvent::at(EventName::Custom(Text::const_new("schedule")), instant),
             cause: Text::from(instant.to_string()),
             cart: None,
+            bought_since: false,
             context_event: None,
             now: instant,
             late: false,
@@ -237,7 +242,7 @@ impl Engine {
         if candidate.late && late_by > plan.start_within.nominal_ms() {
             return Some(Reason::TooLate);
         }
-        if candidate.late && self.stopped_by_known(state, plan, candidate) {
+        if candidate.late && Self::stopped_by_known(state, plan, candidate) {
             return Some(Reason::Stopped);
         }
         let context = self.start_context(state, candidate);
@@ -271,31 +276,22 @@ impl Engine {
     }
 
     /// Whether an event that is known already, and not earlier than the start, stops the run.
-    fn stopped_by_known(
-        &self,
-        state: &CustomerState,
-        plan: &Plan,
-        candidate: &Candidate<'_>,
-    ) -> bool {
-        plan.stops_when.iter().any(|rule| {
+    fn stopped_by_known(state: &CustomerState, plan: &Plan, candidate: &Candidate<'_>) -> bool {
+        let cart = candidate.cart.as_ref();
+        let about = About {
+            start: &candidate.start,
+            cart,
+            lines: cart.and_then(|key| state.cart(key)).map_or(&[], |cart| &cart.lines),
+            bought_since: candidate.bought_since,
+        };
+        let since = candidate.start.time;
+        let after = |rule: &EventRule, at: Timestamp| {
             // At an equal time it counts as after, unless it is what starts the run.
             let starts_it = rule.event == candidate.start.name
                 || candidate.context_event.is_some_and(|event| event.name == rule.event);
-            let since = state.last(&rule.event).is_some_and(|at| {
-                at > candidate.start.time || (at == candidate.start.time && !starts_it)
-            });
-            since
-                && rule.condition.is_none()
-                && match rule.matching {
-                    Matching::Any => true,
-                    Matching::SameItems => candidate
-                        .start
-                        .items
-                        .iter()
-                        .any(|item| state.orders.last_items.iter().any(|it| it.sku == item.sku)),
-                    Matching::SameCart | Matching::SameOrder => false,
-                }
-        })
+            at > since || (at == since && !starts_it)
+        };
+        about.known_stop(&plan.stops_when, state, after).is_some()
     }
 
     /// Ends the runs that give way to a journey which starts.

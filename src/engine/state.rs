@@ -26,6 +26,8 @@ pub const SEEN_MAX: usize = 1_000;
 pub const SEEN_MS: i64 = 24 * crate::model::HOUR_MS;
 /// The most orders remembered one by one; older ones stay in the sums.
 pub const ORDERS_MAX: usize = 64;
+/// The most products remembered of one order.
+pub const ORDER_SKUS_MAX: usize = 16;
 /// The most marks of earlier runs, for `again`.
 pub const AGAIN_MAX: usize = 128;
 /// The most sent marks kept for caps; the configuration takes no limit above it.
@@ -205,6 +207,30 @@ pub struct OrderMark {
     pub stated: bool,
     /// Whether it was cancelled.
     pub cancelled: bool,
+    /// Short hash of the cart that it bought.
+    pub cart: Option<u32>,
+    /// Short hashes of its products; [`ORDER_SKUS_MAX`] of them stand for any product.
+    pub skus: Vec<u32>,
+}
+
+impl OrderMark {
+    /// Remembers further products of the order.
+    pub(super) fn has(&mut self, items: &[Item]) {
+        for sku in items.iter().map(|item| short_hash(&item.sku)) {
+            if self.skus.len() >= ORDER_SKUS_MAX {
+                return;
+            }
+            if !self.skus.contains(&sku) {
+                self.skus.push(sku);
+            }
+        }
+    }
+
+    /// Whether one of these products may be in the order.
+    pub(super) fn may_have<'a>(&self, skus: impl IntoIterator<Item = &'a Text>) -> bool {
+        self.skus.len() >= ORDER_SKUS_MAX
+            || skus.into_iter().any(|sku| self.skus.contains(&short_hash(sku)))
+    }
 }
 
 /// An ended run, for `again`.
@@ -300,6 +326,13 @@ pub(super) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+/// Tells texts of one customer apart in few bytes.
+pub(super) fn short_hash(text: &str) -> u32 {
+    let hash = fnv(text.as_bytes());
+    let folded = (hash ^ (hash >> 32)) & u64::from(u32::MAX);
+    u32::try_from(folded).unwrap_or(u32::MAX)
 }
 
 /// A decided marketing message, for caps.

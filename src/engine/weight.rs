@@ -77,13 +77,14 @@ impl CustomerState {
         let refusals = self.refusals.iter().map(|(journey, _)| journey.len() + 2);
         let suppressed = self.suppressed.iter().map(|(_, address)| address.len() + 3);
         let holdouts = self.holdouts.iter().map(|journey| journey.len() + 2);
+        let orders: usize = self.orders.recent.iter().map(|mark| 48 + 5 * mark.skus.len()).sum();
         400 + names.into_iter().map(|name| of(name.as_ref())).sum::<usize>()
             + pairs(&profile.attributes)
             + of_carts(&self.carts)
             + of_items(&self.browse.items)
             + of_items(&self.orders.last_items)
             + 16 * self.orders.totals.len()
-            + 40 * self.orders.recent.len()
+            + orders
             + 18 * self.seen.len()
             + 10 * self.merges.len()
             + marks
