@@ -1,6 +1,6 @@
 //! Applies one event to a customer: fold, goals, stops, waits, starts, in this order.
 
-use crate::journey::{EventRule, Matching, Plan, Step};
+use crate::journey::{EventRule, Matching, Plan, Start, Step};
 use crate::model::{Delay, Event, EventName, Item, Text, Timestamp};
 
 use super::cart::{self, CartFold};
@@ -197,11 +197,10 @@ impl Engine {
             if run.is_over() {
                 continue;
             }
-            // An old order does not stop a newer cart's run.
-            if (event.time, event.tie) < (run.start.time, run.start.tie) {
+            let Some(plan) = self.plan_of(run) else { continue };
+            if is_before(event, run, &plan) {
                 continue;
             }
-            let Some(plan) = self.plan_of(run) else { continue };
             let mut rules = plan.stops_when.iter().filter(|rule| concerned(rule));
             let stop = rules.find(|rule| self.matches(state, run, rule, happening));
             if let Some(rule) = stop {
@@ -356,6 +355,16 @@ impl Engine {
             context.event = Some(event.into());
             condition.test(&context).unwrap_or(false)
         })
+    }
+}
+
+/// Whether an event is too old to stop a run: an old order does not stop a newer cart's run. What no
+/// event started has no such order: what comes late would have kept it from starting.
+fn is_before(event: &Event, run: &Run, plan: &Plan) -> bool {
+    match (&plan.start, run.absent_since) {
+        (Start::Absent { .. }, Some(since)) => event.time < since,
+        (Start::Schedule { .. }, _) if !event.history => false,
+        _ => (event.time, event.tie) < (run.start.time, run.start.tie),
     }
 }
 

@@ -187,6 +187,7 @@ impl Engine {
             let own = run.cart.as_ref().and_then(|key| of.cart(key));
             let cart = if run.cart.is_some() { own } else { of.open_cart() };
             let heard = cart.map_or(run.start.time, |cart| cart.touched_at.max(run.start.time));
+            let since = run.absent_since.map_or(heard, |absent| absent.plus_ms(1));
             let about = About {
                 start: &run.start,
                 cart: run.cart.as_ref(),
@@ -194,7 +195,7 @@ impl Engine {
                 bought_since: own.is_some_and(|cart| was_bought(cart, other.cart_closed)),
             };
             // At an equal time the other's event comes after.
-            let stop = about.known_stop(&plan.stops_when, other, |_, at| at >= heard);
+            let stop = about.known_stop(&plan.stops_when, other, |_, at| at >= since);
             if let Some(event) = stop {
                 stops.insert(run.id, event.clone());
             }

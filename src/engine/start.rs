@@ -20,6 +20,8 @@ struct Candidate<'a> {
     /// That cart was bought since.
     bought_since: bool,
     context_event: Option<&'a crate::model::Event>,
+    /// Time of the event that has not come again.
+    absent_since: Option<Timestamp>,
     /// The instant of the decision.
     now: Timestamp,
     late: bool,
@@ -41,6 +43,7 @@ impl Engine {
                     cart: happening.cart.clone(),
                     bought_since: happening.bought_since,
                     context_event: Some(happening.event),
+                    absent_since: None,
                     now: happening.now,
                     late: happening.arrival.is_late(),
                 };
@@ -65,6 +68,7 @@ impl Engine {
             cart: None,
             bought_since: false,
             context_event: None,
+            absent_since: state.last(event),
             now,
             late: due < now,
         };
@@ -108,6 +112,7 @@ impl Engine {
             cart: None,
             bought_since: false,
             context_event: None,
+            absent_since: None,
             now: instant,
             late: false,
         }
@@ -149,6 +154,7 @@ impl Engine {
                 .or_else(|| (plan.one_run_per == RunPer::Cart).then(|| key.clone())),
             key,
             start: candidate.start,
+            absent_since: candidate.absent_since,
             holdout: self.in_holdout(state, plan),
             at: None,
             quiet: None,

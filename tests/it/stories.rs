@@ -288,8 +288,9 @@ impl Script {
     }
 
     fn time(&self, after: &str) -> Timestamp {
-        let delay: Delay = after.trim_start_matches('+').parse().expect("a time after the start");
-        self.start.plus_ms(delay.nominal_ms())
+        let sign = if after.starts_with('-') { -1 } else { 1 };
+        let delay: Delay = after.trim_start_matches(['+', '-']).parse().expect("a time");
+        self.start.plus_ms(sign * delay.nominal_ms())
     }
 
     fn customer(&mut self, name: &str) -> CustomerId {
