@@ -7,7 +7,7 @@ use crate::model::{EventName, RunId, Text, Tie, Timestamp};
 
 use super::known::About;
 use super::profile::ATTRIBUTES_MAX;
-use super::state::{CARTS_MAX, Cart, CustomerState, RUNS_MAX, SENT_MAX, VIEWED_MAX};
+use super::state::{CARTS_MAX, Cart, CustomerState, RUNS_MAX, VIEWED_MAX};
 use super::{
     Arrival, Effect, Engine, Reason, Run, TraceKind, cart, orders, trace_customer, trace_run,
 };
@@ -383,8 +383,7 @@ fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
         }
     }
     state.sent.sort_by_key(|mark| (mark.at, mark.message));
-    let excess = state.sent.len().saturating_sub(SENT_MAX);
-    state.sent.drain(..excess);
+    state.limit_sent();
     state.seen.unite(std::mem::take(&mut arriving.seen));
     for merge in arriving.merges.drain(..) {
         if !state.merges.contains(&merge) {

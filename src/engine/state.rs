@@ -11,6 +11,7 @@ use crate::model::{
 };
 
 use super::run::Run;
+use crate::journey::Class;
 
 /// The most carts kept of one customer.
 pub const CARTS_MAX: usize = 32;
@@ -30,7 +31,7 @@ pub const ORDERS_MAX: usize = 64;
 pub const ORDER_SKUS_MAX: usize = 16;
 /// The most marks of earlier runs, for `again`.
 pub const AGAIN_MAX: usize = 128;
-/// The most sent marks kept for caps; the configuration takes no limit above it.
+/// The most sent marks kept; the configuration takes no limit above it.
 pub const SENT_MAX: usize = 256;
 /// The most suppressed addresses remembered; the latest stay.
 pub const SUPPRESSED_MAX: usize = 32;
@@ -77,8 +78,8 @@ pub struct CustomerState {
     pub named_at: Option<Timestamp>,
     /// What the customer said about being contacted.
     pub consents: Vec<Consent>,
-    /// Channels whose address bounced for good or complained, with that address.
-    pub suppressed: Vec<(MessageChannel, Text)>,
+    /// Addresses that bounced for good or complained: channel and short hash.
+    pub suppressed: Vec<(MessageChannel, u32)>,
     /// Open carts, the latest touched last.
     pub carts: Vec<Cart>,
     /// How many carts without an id there have been.
@@ -99,7 +100,7 @@ pub struct CustomerState {
     pub absent_done: Vec<(Text, Timestamp)>,
     /// Journeys in whose holdout the customer is by a merge.
     pub holdouts: Vec<Text>,
-    /// Decided marketing messages, for caps.
+    /// Decided messages, for caps and bounces.
     pub sent: Vec<SentMark>,
     /// Recently seen event ids.
     pub seen: Seen,
@@ -335,17 +336,21 @@ pub(super) fn short_hash(text: &str) -> u32 {
     u32::try_from(folded).unwrap_or(u32::MAX)
 }
 
-/// A decided marketing message, for caps.
+/// A decided message, for caps and bounces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentMark {
     /// The message.
     pub message: MessageId,
     /// Its channel.
     pub channel: MessageChannel,
+    /// Whether caps count it: transactional messages they do not.
+    pub class: Class,
     /// Its journey's topic.
     pub topic: Option<Text>,
     /// When it was due.
     pub at: Timestamp,
+    /// Short hash of the address it was decided for, if one was known.
+    pub address: Option<u32>,
 }
 
 impl CustomerState {
@@ -405,6 +410,19 @@ impl CustomerState {
         match channel {
             MessageChannel::Email => self.email.as_ref(),
             MessageChannel::Sms => self.phone.as_ref(),
+        }
+    }
+
+    /// Whether an address bounced for good or complained.
+    pub(super) fn is_suppressed(&self, channel: MessageChannel, address: &str) -> bool {
+        self.suppressed.contains(&(channel, short_hash(address)))
+    }
+
+    /// Holds the sent marks within their limit: what caps don't count goes first, then the oldest.
+    pub(super) fn limit_sent(&mut self) {
+        while self.sent.len() > SENT_MAX {
+            let uncounted = self.sent.iter().position(|mark| mark.class == Class::Transactional);
+            self.sent.remove(uncounted.unwrap_or(0));
         }
     }
 

@@ -72,10 +72,9 @@ impl CustomerState {
             self.again.iter().map(|mark| 40 + mark.journey.len() + mark.key.len()).sum();
         let consents = self.consents.iter().map(|consent| 12 + of(consent.topic.as_ref()));
         let last = self.last.iter().map(|(name, _)| 10 + name.as_str().len());
-        let sent = self.sent.iter().map(|mark| 28 + of(mark.topic.as_ref()));
+        let sent = self.sent.iter().map(|mark| 36 + of(mark.topic.as_ref()));
         let lists = self.absent_done.iter().map(|(journey, _)| journey.len() + 8);
         let refusals = self.refusals.iter().map(|(journey, _)| journey.len() + 2);
-        let suppressed = self.suppressed.iter().map(|(_, address)| address.len() + 3);
         let holdouts = self.holdouts.iter().map(|journey| journey.len() + 2);
         let orders: usize = self.orders.recent.iter().map(|mark| 48 + 5 * mark.skus.len()).sum();
         400 + names.into_iter().map(|name| of(name.as_ref())).sum::<usize>()
@@ -89,7 +88,8 @@ impl CustomerState {
             + 10 * self.merges.len()
             + marks
             + consents.chain(last).chain(sent).chain(lists).sum::<usize>()
-            + refusals.chain(suppressed).chain(holdouts).sum::<usize>()
+            + 6 * self.suppressed.len()
+            + refusals.chain(holdouts).sum::<usize>()
             + self.runs.iter().map(of_run).sum::<usize>()
     }
 
