@@ -22,6 +22,8 @@ pub(super) struct Happening<'a> {
     pub cart_emptied: bool,
     /// It came late, and that cart was bought since.
     pub bought_since: bool,
+    /// There was no room for that cart.
+    pub not_kept: bool,
     /// The cart that this order bought.
     pub bought: Option<Text>,
     /// The instant at which it is applied.
@@ -110,6 +112,7 @@ impl Engine {
             cart_changed: fold.changed,
             cart_emptied: fold.emptied,
             bought_since: fold.bought_since,
+            not_kept: fold.not_kept,
             bought,
             now,
             arrival,
@@ -122,7 +125,7 @@ impl Engine {
         self.stops(state, &happening, |_| true, effects);
         self.addresses_found(state, had, event.time);
         self.waits(state, &happening, effects);
-        if happening.cart_changed {
+        if happening.cart_changed && !happening.not_kept {
             self.revise(state, &happening, effects);
         }
         if !event.history {
@@ -150,6 +153,7 @@ impl Engine {
             cart_changed: false,
             cart_emptied: false,
             bought_since: false,
+            not_kept: false,
             bought: None,
             now,
             arrival,

@@ -87,6 +87,7 @@ impl Engine {
         for place in 0..state.runs.len() {
             self.hold_against_known(state, place, &known, now, effects);
         }
+        self.limit_carts(state, now, effects);
         // Whichever of the two had the address: each run looks for itself.
         self.addresses_found(state, (false, false), time);
         self.tidy(state, now);
@@ -172,6 +173,20 @@ impl Engine {
                 own
             };
             self.end_run(state, goes, now, Reason::Merged, None, effects);
+        }
+    }
+
+    /// Drops the carts beyond the limit: those that no run is about first, else with their runs.
+    fn limit_carts(&self, state: &mut CustomerState, now: Timestamp, effects: &mut Vec<Effect>) {
+        while state.carts.len() > CARTS_MAX {
+            let unneeded = |cart: &Cart| !state.has_run_about(&cart.key);
+            let place = state.carts.iter().position(unneeded).unwrap_or(0);
+            let gone = state.carts.remove(place).key;
+            for place in 0..state.runs.len() {
+                if state.runs[place].cart.as_ref() == Some(&gone) {
+                    self.end_run(state, place, now, Reason::TooMany, None, effects);
+                }
+            }
         }
     }
 
@@ -281,8 +296,6 @@ fn unite(state: &mut CustomerState, mut arriving: CustomerState, per_cart: &[Tex
     unite_browse(state, &mut arriving, newer_arrives);
     state.carts.append(&mut arriving.carts);
     state.carts.sort_by(|a, b| (a.touched_at, &a.key).cmp(&(b.touched_at, &b.key)));
-    let excess = state.carts.len().saturating_sub(CARTS_MAX);
-    state.carts.drain(..excess);
     state.cart_closed = state.cart_closed.max(arriving.cart_closed);
     let mut runs = std::mem::take(&mut arriving.runs);
     for run in &mut runs {

@@ -19,6 +19,8 @@ struct Candidate<'a> {
     cart: Option<Text>,
     /// That cart was bought since.
     bought_since: bool,
+    /// There is no room for that cart.
+    no_room: bool,
     context_event: Option<&'a crate::model::Event>,
     /// Time of the event that has not come again.
     absent_since: Option<Timestamp>,
@@ -36,12 +38,17 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         for name in happening.names() {
+            // A cart that has just been emptied is nothing to remind of.
+            if happening.cart_emptied && *name == EventName::CartChanged {
+                continue;
+            }
             for active in self.catalog.started_by(name) {
                 let candidate = Candidate {
                     start: StartEvent { name: name.clone(), ..StartEvent::of(happening.event) },
                     cause: happening.event.id.clone(),
                     cart: happening.cart.clone(),
                     bought_since: happening.bought_since,
+                    no_room: happening.not_kept,
                     context_event: Some(happening.event),
                     absent_since: None,
                     now: happening.now,
@@ -67,6 +74,7 @@ impl Engine {
             cause: Text::from(due.to_string()),
             cart: None,
             bought_since: false,
+            no_room: false,
             context_event: None,
             absent_since: state.last(event),
             now,
@@ -111,6 +119,7 @@ impl Engine {
             cause: Text::from(instant.to_string()),
             cart: None,
             bought_since: false,
+            no_room: false,
             context_event: None,
             absent_since: None,
             now: instant,
@@ -243,6 +252,9 @@ impl Engine {
             });
         if known {
             return Some(Reason::Running);
+        }
+        if candidate.no_room {
+            return Some(Reason::TooMany);
         }
         let late_by = candidate.now.since_ms(candidate.start.time);
         if candidate.late && late_by > plan.start_within.nominal_ms() {

@@ -445,6 +445,11 @@ impl CustomerState {
         self.carts.iter().find(|cart| cart.key == key)
     }
 
+    /// Whether a run that is not over is about the cart of this key.
+    pub(super) fn has_run_about(&self, key: &str) -> bool {
+        self.runs.iter().any(|run| run.cart.as_deref() == Some(key) && !run.is_over())
+    }
+
     /// The cart last touched.
     #[must_use]
     pub fn open_cart(&self) -> Option<&Cart> {

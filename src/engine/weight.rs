@@ -113,9 +113,9 @@ impl CustomerState {
     /// was looked at, attributes, marks that bind nobody, old ids, the products of the last order,
     /// then the products and pages that runs started with, and at the very last lines of a cart.
     fn let_go_of_least(&mut self) -> bool {
-        let about = |cart: &Cart| self.runs.iter().any(|run| run.cart.as_ref() == Some(&cart.key));
+        let unneeded = |cart: &Cart| !self.has_run_about(&cart.key);
         let others = self.carts.len().saturating_sub(1);
-        if let Some(place) = self.carts[..others].iter().position(|cart| !about(cart)) {
+        if let Some(place) = self.carts[..others].iter().position(unneeded) {
             self.carts.remove(place);
         } else if let Some(place) = self.runs.iter().position(Run::is_over) {
             self.runs.remove(place);

@@ -243,7 +243,15 @@ impl Told {
         if self.lines.is_empty() {
             return "nothing\n".into();
         }
-        self.lines.into_iter().fold(String::new(), |all, (_, _, line)| all + &line + "\n")
+        let mut told = String::new();
+        for same in self.lines.chunk_by(|(_, _, a), (_, _, b)| a == b) {
+            let line = &same[0].2;
+            match same.len() {
+                1 => told += &format!("{line}\n"),
+                times => told += &format!("{line} ({times} times)\n"),
+            }
+        }
+        told
     }
 }
 
@@ -278,7 +286,7 @@ impl Script {
             replies: BTreeMap::new(),
             rules: Rules::default(),
         };
-        for (number, line) in text.lines().enumerate() {
+        for (number, line) in text.lines().flat_map(expand).enumerate() {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 [] => {}
@@ -437,6 +445,21 @@ impl Script {
             }
             Some((other, _)) => panic!("what is {other}?"),
         }
+    }
+}
+
+/// A line with `{1..33}` in it as 33 lines, each with its number.
+fn expand(line: &str) -> Vec<String> {
+    let range = line.split_once('{').and_then(|(before, rest)| {
+        let (range, after) = rest.split_once('}')?;
+        let (first, last) = range.split_once("..")?;
+        Some((before, first.parse::<u32>().ok()?..=last.parse().ok()?, after))
+    });
+    match range {
+        Some((before, range, after)) => {
+            range.map(|number| format!("{before}{number}{after}")).collect()
+        }
+        None => vec![line.to_owned()],
     }
 }
 
