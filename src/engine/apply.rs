@@ -1,6 +1,6 @@
 //! Applies one event to a customer: fold, goals, stops, waits, starts, in this order.
 
-use crate::journey::{EventRule, Matching, Plan, Step};
+use crate::journey::{EventRule, Matching, Plan, Start, Step};
 use crate::model::{Delay, Event, EventName, Item, Text, Timestamp};
 
 use super::cart::{self, CartFold};
@@ -20,6 +20,10 @@ pub(super) struct Happening<'a> {
     pub cart_changed: bool,
     /// It emptied that cart.
     pub cart_emptied: bool,
+    /// It came late, and that cart was bought since.
+    pub bought_since: bool,
+    /// There was no room for that cart.
+    pub not_kept: bool,
     /// The cart that this order bought.
     pub bought: Option<Text>,
     /// The instant at which it is applied.
@@ -95,6 +99,9 @@ impl Engine {
         let bought = (news == Some(orders::OrderNews::New) && online)
             .then(|| cart::close(state, event))
             .flatten();
+        if let Some(cart) = &bought {
+            orders::bought(&mut state.orders, cart);
+        }
         if arrival.is_late() && !event.history {
             let detail = Text::from(event.name.as_str());
             trace_customer(effects, event.time, TraceKind::Late, Some(detail));
@@ -104,6 +111,8 @@ impl Engine {
             cart: fold.key,
             cart_changed: fold.changed,
             cart_emptied: fold.emptied,
+            bought_since: fold.bought_since,
+            not_kept: fold.not_kept,
             bought,
             now,
             arrival,
@@ -116,7 +125,7 @@ impl Engine {
         self.stops(state, &happening, |_| true, effects);
         self.addresses_found(state, had, event.time);
         self.waits(state, &happening, effects);
-        if happening.cart_changed {
+        if happening.cart_changed && !happening.not_kept {
             self.revise(state, &happening, effects);
         }
         if !event.history {
@@ -143,6 +152,8 @@ impl Engine {
             cart: None,
             cart_changed: false,
             cart_emptied: false,
+            bought_since: false,
+            not_kept: false,
             bought: None,
             now,
             arrival,
@@ -190,11 +201,10 @@ impl Engine {
             if run.is_over() {
                 continue;
             }
-            // An old order does not stop a newer cart's run.
-            if (event.time, event.tie) < (run.start.time, run.start.tie) {
+            let Some(plan) = self.plan_of(run) else { continue };
+            if is_before(event, run, &plan) {
                 continue;
             }
-            let Some(plan) = self.plan_of(run) else { continue };
             let mut rules = plan.stops_when.iter().filter(|rule| concerned(rule));
             let stop = rules.find(|rule| self.matches(state, run, rule, happening));
             if let Some(rule) = stop {
@@ -333,8 +343,8 @@ impl Engine {
                 bought_it || shares_items(state, run, &event.items)
             }
             Matching::SameCart => {
-                let cart = happening.bought.as_ref().or(happening.cart.as_ref());
-                run.cart.is_some() && cart == run.cart.as_ref()
+                let told = [&happening.bought, &happening.cart, &event.cart_id];
+                run.cart.is_some() && told.contains(&&run.cart)
             }
             Matching::SameOrder => {
                 let id = |facts: Option<&crate::model::OrderFacts>| {
@@ -352,6 +362,16 @@ impl Engine {
     }
 }
 
+/// Whether an event is too old to stop a run: an old order does not stop a newer cart's run. What no
+/// event started has no such order: what comes late would have kept it from starting.
+fn is_before(event: &Event, run: &Run, plan: &Plan) -> bool {
+    match (&plan.start, run.absent_since) {
+        (Start::Absent { .. }, Some(since)) => event.time < since,
+        (Start::Schedule { .. }, _) if !event.history => false,
+        _ => (event.time, event.tie) < (run.start.time, run.start.tie),
+    }
+}
+
 /// How long the last quiet wait was that the run has passed, and its longest.
 fn quiet_before(run: &Run, plan: &Plan) -> Option<(Delay, Option<Delay>)> {
     match plan.nodes.get(run.quiet? as usize)?.step {
@@ -361,7 +381,7 @@ fn quiet_before(run: &Run, plan: &Plan) -> Option<(Delay, Option<Delay>)> {
 }
 
 /// Whether the items share a product with the run's cart or the event that started it.
-pub(super) fn shares_items(state: &CustomerState, run: &Run, items: &[Item]) -> bool {
+fn shares_items(state: &CustomerState, run: &Run, items: &[Item]) -> bool {
     let of_cart =
         run.cart.as_ref().and_then(|key| state.cart(key)).into_iter().flat_map(|c| &c.lines);
     of_cart.chain(&run.start.items).any(|own| items.iter().any(|item| item.sku == own.sku))

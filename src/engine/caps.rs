@@ -36,6 +36,7 @@ impl Engine {
                 .state
                 .sent
                 .iter()
+                .filter(|mark| mark.class == Class::Marketing)
                 .filter(|mark| covers(cap, mark.channel, mark.topic.as_ref()))
                 .map(|mark| mark.at)
                 .filter(|sent| at.since_ms(*sent) < per_ms)

@@ -20,6 +20,10 @@ pub(super) struct CartFold {
     pub changed: bool,
     /// Whether the cart lost its last line, other than by an order.
     pub emptied: bool,
+    /// Whether the event came late, and the cart it speaks of was bought since.
+    pub bought_since: bool,
+    /// Whether the cart is a further one for which there is no room.
+    pub not_kept: bool,
 }
 
 /// Applies a cart event; `late` says that later events have been applied already.
@@ -28,11 +32,20 @@ pub(super) fn fold(state: &mut CustomerState, event: &Event, late: bool) -> Cart
         late && state.cart_closed.is_some_and(|closed| closed > (event.time, event.tie))
     };
     if closed_later(state) {
-        // The cart it speaks of was bought since.
-        return CartFold { key: event.cart_id.clone(), ..CartFold::default() };
+        return CartFold { key: event.cart_id.clone(), bought_since: true, ..CartFold::default() };
     }
-    let Some(place) = place_of(state, event) else {
-        return CartFold { key: event.cart_id.clone(), ..CartFold::default() };
+    let place = match place_of(state, event) {
+        Place::Known(place) => place,
+        Place::Unknown => return CartFold { key: event.cart_id.clone(), ..CartFold::default() },
+        Place::Full => {
+            let (changed, not_kept) = (true, true);
+            return CartFold {
+                key: event.cart_id.clone(),
+                changed,
+                not_kept,
+                ..CartFold::default()
+            };
+        }
     };
     let cart = &mut state.carts[place];
     let known_since = late && cart.whole_at.is_some_and(|whole| whole > (event.time, event.tie));
@@ -56,10 +69,11 @@ pub(super) fn fold(state: &mut CustomerState, event: &Event, late: bool) -> Cart
         let cart = state.carts.remove(place);
         state.carts.push(cart);
     }
-    CartFold { key: Some(key), changed, emptied }
+    CartFold { key: Some(key), changed, emptied, ..CartFold::default() }
 }
 
-/// Closes the cart that an order bought; says which.
+/// Closes the cart that an order bought; says which. An order that names a cart bought that one, or
+/// one with the very lines, which the shop knows by another id; else it bought the last one there was.
 pub(super) fn close(state: &mut CustomerState, event: &Event) -> Option<Text> {
     let bought: Vec<(&Text, i64)> =
         event.items.iter().map(|item| (&item.sku, item.quantity)).collect();
@@ -71,7 +85,10 @@ pub(super) fn close(state: &mut CustomerState, event: &Event) -> Option<Text> {
     let named = event.cart_id.as_ref().and_then(|id| state.carts.iter().position(|c| c.key == *id));
     let place = named
         .or_else(|| state.carts.iter().rposition(|cart| before_order(cart) && same(cart)))
-        .or_else(|| state.carts.iter().rposition(before_order));
+        .or_else(|| match event.cart_id {
+            Some(_) => None,
+            None => state.carts.iter().rposition(before_order),
+        });
     let stamp = (event.time, event.tie);
     state.cart_closed = Some(state.cart_closed.map_or(stamp, |closed| closed.max(stamp)));
     place.map(|place| state.carts.remove(place).key)
@@ -93,20 +110,36 @@ pub(super) fn take_away(state: &mut CustomerState, key: &str) -> Option<Cart> {
     Some(state.carts.remove(place))
 }
 
+/// Where the cart is that an event speaks of.
+enum Place {
+    Known(usize),
+    /// Nowhere, and the event opens none.
+    Unknown,
+    /// Nowhere, and there is no room for another.
+    Full,
+}
+
 /// The place of the cart an event speaks of, opening one where it brings items.
-fn place_of(state: &mut CustomerState, event: &Event) -> Option<usize> {
+fn place_of(state: &mut CustomerState, event: &Event) -> Place {
     let known = match &event.cart_id {
         Some(id) => state.carts.iter().position(|cart| cart.key == *id),
         None => state.carts.len().checked_sub(1),
     };
-    if known.is_some() {
-        return known;
+    if let Some(place) = known {
+        return Place::Known(place);
     }
     let brings_items = !event.items.is_empty()
         && event.items_are != ItemsAre::Mentioned
         && event.name != EventName::CartItemRemoved;
     if !brings_items {
-        return None;
+        return Place::Unknown;
+    }
+    while state.carts.len() >= CARTS_MAX || of_carts(&state.carts) > CART_BYTES_MAX {
+        let Some(place) = state.carts.iter().position(|cart| !state.has_run_about(&cart.key))
+        else {
+            return Place::Full;
+        };
+        state.carts.remove(place);
     }
     let key = match &event.cart_id {
         Some(id) => id.clone(),
@@ -115,9 +148,6 @@ fn place_of(state: &mut CustomerState, event: &Event) -> Option<usize> {
             Text::from(format!("#{}", state.carts_opened))
         }
     };
-    while state.carts.len() >= CARTS_MAX || of_carts(&state.carts) > CART_BYTES_MAX {
-        state.carts.remove(0);
-    }
     state.carts.push(Cart {
         key,
         lines: Vec::new(),
@@ -127,7 +157,7 @@ fn place_of(state: &mut CustomerState, event: &Event) -> Option<usize> {
         checkout_at: None,
         last_delta: None,
     });
-    Some(state.carts.len() - 1)
+    Place::Known(state.carts.len() - 1)
 }
 
 /// Applies the event's items to the cart; says whether its lines changed.

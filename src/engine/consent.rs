@@ -21,9 +21,8 @@ impl Engine {
             now: state.last_seen,
         };
         let address = state.address(channel);
-        address.is_some_and(|address| {
-            !state.suppressed.iter().any(|(at, known)| *at == channel && known == address)
-        }) && self.has_consent(&context, channel, None)
+        address.is_some_and(|address| !state.is_suppressed(channel, address))
+            && self.has_consent(&context, channel, None)
     }
 
     /// Whether a marketing message of this topic may go to the customer by this channel.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::journey::{Matching, RunPer};
+use crate::journey::RunPer;
 use crate::model::{EventName, RunId, Text, Tie, Timestamp};
 
-use super::apply::shares_items;
+use super::known::About;
 use super::profile::ATTRIBUTES_MAX;
-use super::state::{CARTS_MAX, Cart, CustomerState, RUNS_MAX, SENT_MAX, VIEWED_MAX};
+use super::state::{CARTS_MAX, Cart, CustomerState, RUNS_MAX, VIEWED_MAX};
 use super::{
     Arrival, Effect, Engine, Reason, Run, TraceKind, cart, orders, trace_customer, trace_run,
 };
@@ -68,10 +68,11 @@ impl Engine {
         self.keep_holdouts(state, &arriving);
         let detail = Text::from(arriving.id.to_string());
         trace_customer(effects, now, TraceKind::Merged, Some(detail));
-        // What each run last heard of its cart, before carts are dropped or joined.
-        let heard: BTreeMap<RunId, Timestamp> =
-            last_heard(state).chain(last_heard(&arriving)).collect();
-        let bought = drop_bought_carts(state, &mut arriving);
+        // Before carts are dropped or joined: each run with its own cart.
+        let mut known = BTreeMap::new();
+        self.known_stops(&arriving, state, &mut known);
+        self.known_stops(state, &arriving, &mut known);
+        drop_bought_carts(state, &mut arriving);
         let numbered: Vec<Text> = self
             .catalog
             .plans()
@@ -84,8 +85,9 @@ impl Engine {
             self.run_arrives(state, run, now, effects);
         }
         for place in 0..state.runs.len() {
-            self.hold_against_known(state, place, &heard, &bought, now, effects);
+            self.hold_against_known(state, place, &known, now, effects);
         }
+        self.limit_carts(state, now, effects);
         // Whichever of the two had the address: each run looks for itself.
         self.addresses_found(state, (false, false), time);
         self.tidy(state, now);
@@ -174,13 +176,53 @@ impl Engine {
         }
     }
 
+    /// Drops the carts beyond the limit: those that no run is about first, else with their runs.
+    fn limit_carts(&self, state: &mut CustomerState, now: Timestamp, effects: &mut Vec<Effect>) {
+        while state.carts.len() > CARTS_MAX {
+            let unneeded = |cart: &Cart| !state.has_run_about(&cart.key);
+            let place = state.carts.iter().position(unneeded).unwrap_or(0);
+            let gone = state.carts.remove(place).key;
+            for place in 0..state.runs.len() {
+                if state.runs[place].cart.as_ref() == Some(&gone) {
+                    self.end_run(state, place, now, Reason::TooMany, None, effects);
+                }
+            }
+        }
+    }
+
+    /// Which runs of one customer an event that the other knows of stops, and the event.
+    fn known_stops(
+        &self,
+        of: &CustomerState,
+        other: &CustomerState,
+        stops: &mut BTreeMap<RunId, EventName>,
+    ) {
+        for run in of.runs.iter().filter(|run| !run.is_over()) {
+            let Some(plan) = self.plan_of(run) else { continue };
+            let own = run.cart.as_ref().and_then(|key| of.cart(key));
+            let cart = if run.cart.is_some() { own } else { of.open_cart() };
+            let heard = cart.map_or(run.start.time, |cart| cart.touched_at.max(run.start.time));
+            let since = run.absent_since.map_or(heard, |absent| absent.plus_ms(1));
+            let about = About {
+                start: &run.start,
+                cart: run.cart.as_ref(),
+                lines: own.map_or(&[], |cart| &cart.lines),
+                bought_since: own.is_some_and(|cart| was_bought(cart, other.cart_closed)),
+            };
+            // At an equal time the other's event comes after.
+            let stop = about.known_stop(&plan.stops_when, other, |_, at| at >= since);
+            if let Some(event) = stop {
+                stops.insert(run.id, event.clone());
+            }
+        }
+    }
+
     /// Stops a run that an event known by now should have stopped, and lets it give way.
     fn hold_against_known(
         &self,
         state: &mut CustomerState,
         place: usize,
-        heard: &BTreeMap<RunId, Timestamp>,
-        bought: &[Text],
+        known: &BTreeMap<RunId, EventName>,
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
@@ -188,28 +230,12 @@ impl Engine {
         if run.is_over() {
             return;
         }
-        let Some(plan) = self.plan_of(run) else { return };
-        let its_cart_was_bought = run.cart.as_ref().is_some_and(|cart| bought.contains(cart));
-        let newest = heard.get(&run.id).copied().unwrap_or(run.start.time);
-        let stop = plan.stops_when.iter().find(|rule| {
-            if rule.event == EventName::OrderPlaced && its_cart_was_bought {
-                return true;
-            }
-            let about_it = match rule.matching {
-                Matching::Any => true,
-                Matching::SameItems => shares_items(state, run, &state.orders.last_items),
-                Matching::SameCart | Matching::SameOrder => false,
-            };
-            // What the run heard itself did not stop it; at an equal time another's event does.
-            let own = rule.event == run.start.name || rule.event.is_cart();
-            let after = |at: Timestamp| at > newest || (at == newest && !own);
-            about_it && rule.condition.is_none() && state.last(&rule.event).is_some_and(after)
-        });
-        if let Some(rule) = stop {
-            let detail = Text::from(rule.event.as_str());
+        if let Some(event) = known.get(&run.id) {
+            let detail = Text::from(event.as_str());
             self.end_run(state, place, now, Reason::Stopped, Some(detail), effects);
             return;
         }
+        let Some(plan) = self.plan_of(run) else { return };
         let other = plan
             .gives_way_to
             .iter()
@@ -220,33 +246,15 @@ impl Engine {
     }
 }
 
-/// When each run of a customer last heard of its cart, its start included.
-fn last_heard(state: &CustomerState) -> impl Iterator<Item = (RunId, Timestamp)> {
-    state.runs.iter().map(|run| {
-        let cart = match &run.cart {
-            Some(key) => state.cart(key),
-            None => state.open_cart(),
-        };
-        let touched = cart.map_or(run.start.time, |cart| cart.touched_at);
-        (run.id, touched.max(run.start.time))
-    })
+/// Drops the carts that were bought on the other side. They don't come back.
+fn drop_bought_carts(state: &mut CustomerState, arriving: &mut CustomerState) {
+    arriving.carts.retain(|cart| !was_bought(cart, state.cart_closed));
+    state.carts.retain(|cart| !was_bought(cart, arriving.cart_closed));
 }
 
-/// Drops the carts that were bought on the other side; says which. They don't come back.
-fn drop_bought_carts(state: &mut CustomerState, arriving: &mut CustomerState) -> Vec<Text> {
-    let mut bought = Vec::new();
-    let mut drop = |carts: &mut Vec<Cart>, closed: Option<(Timestamp, Tie)>| {
-        carts.retain(|cart| {
-            let open = closed.is_none_or(|(at, _)| cart.touched_at > at);
-            if !open && !cart.key.starts_with('#') {
-                bought.push(cart.key.clone());
-            }
-            open
-        });
-    };
-    drop(&mut arriving.carts, state.cart_closed);
-    drop(&mut state.carts, arriving.cart_closed);
-    bought
+/// Whether an order that closed a cart then bought this one, too, as far as can be told.
+fn was_bought(cart: &Cart, closed: Option<(Timestamp, Tie)>) -> bool {
+    closed.is_some_and(|(at, _)| cart.touched_at <= at)
 }
 
 /// Unites everything but the runs, which it returns with their keys made the winner's.
@@ -288,8 +296,6 @@ fn unite(state: &mut CustomerState, mut arriving: CustomerState, per_cart: &[Tex
     unite_browse(state, &mut arriving, newer_arrives);
     state.carts.append(&mut arriving.carts);
     state.carts.sort_by(|a, b| (a.touched_at, &a.key).cmp(&(b.touched_at, &b.key)));
-    let excess = state.carts.len().saturating_sub(CARTS_MAX);
-    state.carts.drain(..excess);
     state.cart_closed = state.cart_closed.max(arriving.cart_closed);
     let mut runs = std::mem::take(&mut arriving.runs);
     for run in &mut runs {
@@ -390,8 +396,7 @@ fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
         }
     }
     state.sent.sort_by_key(|mark| (mark.at, mark.message));
-    let excess = state.sent.len().saturating_sub(SENT_MAX);
-    state.sent.drain(..excess);
+    state.limit_sent();
     state.seen.unite(std::mem::take(&mut arriving.seen));
     for merge in arriving.merges.drain(..) {
         if !state.merges.contains(&merge) {

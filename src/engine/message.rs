@@ -1,13 +1,13 @@
 //! Decides one message: whether it goes out, when, and with what content.
 
 use crate::journey::{Class, OnCap, Plan, WindowZone};
-use crate::model::{MessageId, Text, Timestamp, derive};
+use crate::model::{MessageId, Timestamp, derive};
 
 use super::apply::Happening;
 use super::caps::Room;
 use super::context::Context;
 use super::run::{OPEN_MESSAGES_MAX, OpenMessage, Waiting};
-use super::state::{CustomerState, SENT_MAX, SentMark};
+use super::state::{CustomerState, SentMark, short_hash};
 use super::steps::MessageStep;
 use super::{Arrival, Decision, Delivery, Effect, Engine, Reason, Trace, TraceKind, trace_of};
 
@@ -125,9 +125,7 @@ impl Engine {
                 });
             }
             Some(address) => {
-                let suppressed =
-                    |(channel, known): &(_, Text)| *channel == step.channel && known == address;
-                if state.suppressed.iter().any(suppressed) {
+                if state.is_suppressed(step.channel, address) {
                     return Err(Obstacle::Withhold(Reason::Suppressed));
                 }
             }
@@ -210,17 +208,15 @@ impl Engine {
             node: step.node,
         };
         run.open.push(open);
-        if step.class == Class::Marketing {
-            if state.sent.len() >= SENT_MAX {
-                state.sent.remove(0);
-            }
-            state.sent.push(SentMark {
-                message,
-                channel: step.channel,
-                topic: plan.topic.clone(),
-                at: terms.at,
-            });
-        }
+        state.sent.push(SentMark {
+            message,
+            channel: step.channel,
+            class: step.class,
+            topic: plan.topic.clone(),
+            at: terms.at,
+            address: state.address(step.channel).map(|address| short_hash(address)),
+        });
+        state.limit_sent();
     }
 
     /// Lets go of the messages that have started before an input that is applied at `now`.

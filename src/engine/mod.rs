@@ -19,6 +19,7 @@ mod context;
 mod effect;
 mod end;
 mod forget;
+mod known;
 mod merge;
 mod message;
 mod orders;

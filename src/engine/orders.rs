@@ -2,7 +2,8 @@
 
 use crate::model::{Amount, Event, EventName, Item, Money, Timestamp, derive};
 
-use super::state::{CustomerState, ORDERS_MAX, OrderMark, Orders};
+use super::run::StartEvent;
+use super::state::{CustomerState, ORDER_SKUS_MAX, ORDERS_MAX, OrderMark, Orders, short_hash};
 use super::weight::{ITEMS_BYTES_MAX, first_of, of_items};
 
 /// What an order event told.
@@ -39,15 +40,32 @@ pub(super) fn placed(orders: &mut Orders, event: &Event) -> OrderNews {
     if orders.recent.len() >= ORDERS_MAX {
         orders.recent.remove(0);
     }
-    orders.recent.push(OrderMark {
+    let mut mark = OrderMark {
         key,
         at: event.time,
         source: event.tie.source,
         total,
         stated: stated.is_some(),
         cancelled: false,
-    });
+        cart: event.cart_id.as_deref().map(short_hash),
+        skus: Vec::with_capacity(event.items.len().min(ORDER_SKUS_MAX)),
+    };
+    mark.has(&event.items);
+    orders.recent.push(mark);
     OrderNews::New
+}
+
+/// Remembers which cart the newest order bought, where it did not say so itself.
+pub(super) fn bought(orders: &mut Orders, cart: &str) {
+    if let Some(mark) = orders.recent.last_mut() {
+        mark.cart.get_or_insert_with(|| short_hash(cart));
+    }
+}
+
+/// Whether this is the order that started a run.
+pub(super) fn is_of(mark: &OrderMark, start: &StartEvent) -> bool {
+    let number = start.order.as_ref().and_then(|order| Some((order.id.as_ref()?, &order.scope)));
+    number.is_some_and(|(id, scope)| mark.key == number_key(id, scope))
 }
 
 /// Applies `order.cancelled`: the order leaves the count and the sums.
@@ -96,6 +114,7 @@ pub(super) fn unite(winner: &mut CustomerState, loser: &Orders) {
 /// source tells row by row add up.
 fn again(orders: &mut Orders, place: usize, event: &Event, total: Option<Money>, stated: bool) {
     let mark = &mut orders.recent[place];
+    mark.has(&event.items);
     let same_source = mark.source == event.tie.source;
     let (before, after) = match (mark.total, total) {
         (before, Some(_)) if stated && !mark.stated => (before, total),
@@ -133,11 +152,17 @@ fn add(totals: &mut Vec<Money>, total: Option<Money>, sign: i64) {
 
 /// What an order counts as one: its number within its scope, or the event for one without a number.
 fn order_key(event: &Event) -> u64 {
-    let hash = match event.order.as_ref().and_then(|order| Some((order.id.as_ref()?, &order.scope)))
-    {
-        Some((id, scope)) => derive("order", &[scope.as_bytes(), id.as_bytes()]),
-        None => derive("order without id", &[event.id.as_bytes()]),
-    };
+    match event.order.as_ref().and_then(|order| Some((order.id.as_ref()?, &order.scope))) {
+        Some((id, scope)) => number_key(id, scope),
+        None => high_half(derive("order without id", &[event.id.as_bytes()])),
+    }
+}
+
+fn number_key(id: &str, scope: &str) -> u64 {
+    high_half(derive("order", &[scope.as_bytes(), id.as_bytes()]))
+}
+
+fn high_half(hash: u128) -> u64 {
     u64::try_from(hash >> 64).unwrap_or(0)
 }
 

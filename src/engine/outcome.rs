@@ -75,6 +75,11 @@ impl Engine {
     }
 }
 
+/// Whether an event tells what became of a message.
+pub(super) fn is_outcome(name: &EventName) -> bool {
+    meaning(name).is_some()
+}
+
 fn meaning(name: &EventName) -> Option<Meaning> {
     match name {
         EventName::EmailStarted

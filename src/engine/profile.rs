@@ -6,7 +6,8 @@ use crate::model::{
 };
 
 use super::orders::OrderNews;
-use super::state::{Consent, CustomerState, VIEWED_MAX};
+use super::outcome::is_outcome;
+use super::state::{Consent, CustomerState, VIEWED_MAX, short_hash};
 use super::weight::{ITEMS_BYTES_MAX, of_items};
 
 /// The most attributes kept of one customer.
@@ -78,7 +79,8 @@ pub(super) fn is_shopper_activity(event: &Event) -> bool {
 }
 
 fn identities(state: &mut CustomerState, event: &Event) {
-    if event.identities.is_empty() {
+    // What a provider reports of a message tells nothing new of the customer.
+    if event.identities.is_empty() || is_outcome(&event.name) {
         return;
     }
     // An older name that comes late does not replace a newer one.
@@ -152,11 +154,26 @@ fn consents(state: &mut CustomerState, event: &Event) {
         _ => None,
     };
     if let Some(channel) = suppressed
-        && let Some(address) = state.address(channel).cloned()
-        && !state.suppressed.iter().any(|(known, at)| *known == channel && *at == address)
+        && let Some(address) = written_to(state, event, channel)
+        && !state.suppressed.contains(&(channel, address))
     {
         state.suppressed.push((channel, address));
     }
+}
+
+/// The address that an outcome speaks of, as a short hash: that of its message, else the one it
+/// names. The one that is known now may be another.
+fn written_to(state: &CustomerState, event: &Event, channel: MessageChannel) -> Option<u32> {
+    let message = event.outcome.as_ref().map(|outcome| outcome.message);
+    let mark = state.sent.iter().find(|mark| Some(mark.message) == message);
+    mark.and_then(|mark| mark.address).or_else(|| {
+        let namespace = match channel {
+            MessageChannel::Email => Namespace::Email,
+            MessageChannel::Sms => Namespace::Phone,
+        };
+        let named = event.identities.iter().find(|identity| identity.namespace == namespace);
+        named.map(|identity| short_hash(&identity.value))
+    })
 }
 
 /// Keeps what was said last about a channel and topic.

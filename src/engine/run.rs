@@ -29,6 +29,8 @@ pub struct Run {
     pub cart: Option<Text>,
     /// What started it.
     pub start: StartEvent,
+    /// Time of the event whose absence started it.
+    pub absent_since: Option<Timestamp>,
     /// In the holdout: it runs, and its messages are withheld.
     pub holdout: bool,
     /// Where it stands; `None` once it is over.

@@ -1,11 +1,11 @@
 //! Starts runs: who may start, and why one does not.
 
-use crate::journey::Env;
-use crate::journey::{ActivePlan, Again, AgainPer, Matching, Plan, RunPer, Start, Value};
+use crate::journey::{ActivePlan, Again, AgainPer, Env, EventRule, Plan, RunPer, Start, Value};
 use crate::model::{EventName, RunId, Text, Timestamp, derive};
 
 use super::apply::Happening;
 use super::context::Context;
+use super::known::About;
 use super::message::Cause;
 use super::run::{Run, StartEvent};
 use super::state::{CustomerState, RUNS_MAX};
@@ -17,7 +17,13 @@ struct Candidate<'a> {
     /// The start event's id, or the instant in words.
     cause: Text,
     cart: Option<Text>,
+    /// That cart was bought since.
+    bought_since: bool,
+    /// There is no room for that cart.
+    no_room: bool,
     context_event: Option<&'a crate::model::Event>,
+    /// Time of the event that has not come again.
+    absent_since: Option<Timestamp>,
     /// The instant of the decision.
     now: Timestamp,
     late: bool,
@@ -32,12 +38,19 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         for name in happening.names() {
+            // A cart that has just been emptied is nothing to remind of.
+            if happening.cart_emptied && *name == EventName::CartChanged {
+                continue;
+            }
             for active in self.catalog.started_by(name) {
                 let candidate = Candidate {
                     start: StartEvent { name: name.clone(), ..StartEvent::of(happening.event) },
                     cause: happening.event.id.clone(),
                     cart: happening.cart.clone(),
+                    bought_since: happening.bought_since,
+                    no_room: happening.not_kept,
                     context_event: Some(happening.event),
+                    absent_since: None,
                     now: happening.now,
                     late: happening.arrival.is_late(),
                 };
@@ -60,7 +73,10 @@ impl Engine {
             start: StartEvent::at(event.clone(), due),
             cause: Text::from(due.to_string()),
             cart: None,
+            bought_since: false,
+            no_room: false,
             context_event: None,
+            absent_since: state.last(event),
             now,
             late: due < now,
         };
@@ -102,7 +118,10 @@ impl Engine {
             start: StartEvent::at(EventName::Custom(Text::const_new("schedule")), instant),
             cause: Text::from(instant.to_string()),
             cart: None,
+            bought_since: false,
+            no_room: false,
             context_event: None,
+            absent_since: None,
             now: instant,
             late: false,
         }
@@ -144,6 +163,7 @@ impl Engine {
                 .or_else(|| (plan.one_run_per == RunPer::Cart).then(|| key.clone())),
             key,
             start: candidate.start,
+            absent_since: candidate.absent_since,
             holdout: self.in_holdout(state, plan),
             at: None,
             quiet: None,
@@ -233,11 +253,14 @@ impl Engine {
         if known {
             return Some(Reason::Running);
         }
+        if candidate.no_room {
+            return Some(Reason::TooMany);
+        }
         let late_by = candidate.now.since_ms(candidate.start.time);
         if candidate.late && late_by > plan.start_within.nominal_ms() {
             return Some(Reason::TooLate);
         }
-        if candidate.late && self.stopped_by_known(state, plan, candidate) {
+        if candidate.late && Self::stopped_by_known(state, plan, candidate) {
             return Some(Reason::Stopped);
         }
         let context = self.start_context(state, candidate);
@@ -271,31 +294,22 @@ impl Engine {
     }
 
     /// Whether an event that is known already, and not earlier than the start, stops the run.
-    fn stopped_by_known(
-        &self,
-        state: &CustomerState,
-        plan: &Plan,
-        candidate: &Candidate<'_>,
-    ) -> bool {
-        plan.stops_when.iter().any(|rule| {
+    fn stopped_by_known(state: &CustomerState, plan: &Plan, candidate: &Candidate<'_>) -> bool {
+        let cart = candidate.cart.as_ref();
+        let about = About {
+            start: &candidate.start,
+            cart,
+            lines: cart.and_then(|key| state.cart(key)).map_or(&[], |cart| &cart.lines),
+            bought_since: candidate.bought_since,
+        };
+        let since = candidate.start.time;
+        let after = |rule: &EventRule, at: Timestamp| {
             // At an equal time it counts as after, unless it is what starts the run.
             let starts_it = rule.event == candidate.start.name
                 || candidate.context_event.is_some_and(|event| event.name == rule.event);
-            let since = state.last(&rule.event).is_some_and(|at| {
-                at > candidate.start.time || (at == candidate.start.time && !starts_it)
-            });
-            since
-                && rule.condition.is_none()
-                && match rule.matching {
-                    Matching::Any => true,
-                    Matching::SameItems => candidate
-                        .start
-                        .items
-                        .iter()
-                        .any(|item| state.orders.last_items.iter().any(|it| it.sku == item.sku)),
-                    Matching::SameCart | Matching::SameOrder => false,
-                }
-        })
+            at > since || (at == since && !starts_it)
+        };
+        about.known_stop(&plan.stops_when, state, after).is_some()
     }
 
     /// Ends the runs that give way to a journey which starts.

@@ -11,6 +11,7 @@ use crate::model::{
 };
 
 use super::run::Run;
+use crate::journey::Class;
 
 /// The most carts kept of one customer.
 pub const CARTS_MAX: usize = 32;
@@ -26,9 +27,11 @@ pub const SEEN_MAX: usize = 1_000;
 pub const SEEN_MS: i64 = 24 * crate::model::HOUR_MS;
 /// The most orders remembered one by one; older ones stay in the sums.
 pub const ORDERS_MAX: usize = 64;
+/// The most products remembered of one order.
+pub const ORDER_SKUS_MAX: usize = 16;
 /// The most marks of earlier runs, for `again`.
 pub const AGAIN_MAX: usize = 128;
-/// The most sent marks kept for caps; the configuration takes no limit above it.
+/// The most sent marks kept; the configuration takes no limit above it.
 pub const SENT_MAX: usize = 256;
 /// The most suppressed addresses remembered; the latest stay.
 pub const SUPPRESSED_MAX: usize = 32;
@@ -75,8 +78,8 @@ pub struct CustomerState {
     pub named_at: Option<Timestamp>,
     /// What the customer said about being contacted.
     pub consents: Vec<Consent>,
-    /// Channels whose address bounced for good or complained, with that address.
-    pub suppressed: Vec<(MessageChannel, Text)>,
+    /// Addresses that bounced for good or complained: channel and short hash.
+    pub suppressed: Vec<(MessageChannel, u32)>,
     /// Open carts, the latest touched last.
     pub carts: Vec<Cart>,
     /// How many carts without an id there have been.
@@ -97,7 +100,7 @@ pub struct CustomerState {
     pub absent_done: Vec<(Text, Timestamp)>,
     /// Journeys in whose holdout the customer is by a merge.
     pub holdouts: Vec<Text>,
-    /// Decided marketing messages, for caps.
+    /// Decided messages, for caps and bounces.
     pub sent: Vec<SentMark>,
     /// Recently seen event ids.
     pub seen: Seen,
@@ -205,6 +208,30 @@ pub struct OrderMark {
     pub stated: bool,
     /// Whether it was cancelled.
     pub cancelled: bool,
+    /// Short hash of the cart that it bought.
+    pub cart: Option<u32>,
+    /// Short hashes of its products; [`ORDER_SKUS_MAX`] of them stand for any product.
+    pub skus: Vec<u32>,
+}
+
+impl OrderMark {
+    /// Remembers further products of the order.
+    pub(super) fn has(&mut self, items: &[Item]) {
+        for sku in items.iter().map(|item| short_hash(&item.sku)) {
+            if self.skus.len() >= ORDER_SKUS_MAX {
+                return;
+            }
+            if !self.skus.contains(&sku) {
+                self.skus.push(sku);
+            }
+        }
+    }
+
+    /// Whether one of these products may be in the order.
+    pub(super) fn may_have<'a>(&self, skus: impl IntoIterator<Item = &'a Text>) -> bool {
+        self.skus.len() >= ORDER_SKUS_MAX
+            || skus.into_iter().any(|sku| self.skus.contains(&short_hash(sku)))
+    }
 }
 
 /// An ended run, for `again`.
@@ -302,17 +329,28 @@ pub(super) fn fnv(bytes: &[u8]) -> u64 {
     })
 }
 
-/// A decided marketing message, for caps.
+/// Tells texts of one customer apart in few bytes.
+pub(super) fn short_hash(text: &str) -> u32 {
+    let hash = fnv(text.as_bytes());
+    let folded = (hash ^ (hash >> 32)) & u64::from(u32::MAX);
+    u32::try_from(folded).unwrap_or(u32::MAX)
+}
+
+/// A decided message, for caps and bounces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentMark {
     /// The message.
     pub message: MessageId,
     /// Its channel.
     pub channel: MessageChannel,
+    /// Whether caps count it: transactional messages they do not.
+    pub class: Class,
     /// Its journey's topic.
     pub topic: Option<Text>,
     /// When it was due.
     pub at: Timestamp,
+    /// Short hash of the address it was decided for, if one was known.
+    pub address: Option<u32>,
 }
 
 impl CustomerState {
@@ -375,6 +413,19 @@ impl CustomerState {
         }
     }
 
+    /// Whether an address bounced for good or complained.
+    pub(super) fn is_suppressed(&self, channel: MessageChannel, address: &str) -> bool {
+        self.suppressed.contains(&(channel, short_hash(address)))
+    }
+
+    /// Holds the sent marks within their limit: what caps don't count goes first, then the oldest.
+    pub(super) fn limit_sent(&mut self) {
+        while self.sent.len() > SENT_MAX {
+            let uncounted = self.sent.iter().position(|mark| mark.class == Class::Transactional);
+            self.sent.remove(uncounted.unwrap_or(0));
+        }
+    }
+
     /// Remembers an ended run, in the place of an earlier one of its journey and key. Where there
     /// is no room, the oldest mark that binds nobody goes first.
     pub(super) fn mark(&mut self, mark: AgainMark) {
@@ -392,6 +443,11 @@ impl CustomerState {
     #[must_use]
     pub fn cart(&self, key: &str) -> Option<&Cart> {
         self.carts.iter().find(|cart| cart.key == key)
+    }
+
+    /// Whether a run that is not over is about the cart of this key.
+    pub(super) fn has_run_about(&self, key: &str) -> bool {
+        self.runs.iter().any(|run| run.cart.as_deref() == Some(key) && !run.is_over())
     }
 
     /// The cart last touched.

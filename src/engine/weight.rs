@@ -72,23 +72,24 @@ impl CustomerState {
             self.again.iter().map(|mark| 40 + mark.journey.len() + mark.key.len()).sum();
         let consents = self.consents.iter().map(|consent| 12 + of(consent.topic.as_ref()));
         let last = self.last.iter().map(|(name, _)| 10 + name.as_str().len());
-        let sent = self.sent.iter().map(|mark| 28 + of(mark.topic.as_ref()));
+        let sent = self.sent.iter().map(|mark| 36 + of(mark.topic.as_ref()));
         let lists = self.absent_done.iter().map(|(journey, _)| journey.len() + 8);
         let refusals = self.refusals.iter().map(|(journey, _)| journey.len() + 2);
-        let suppressed = self.suppressed.iter().map(|(_, address)| address.len() + 3);
         let holdouts = self.holdouts.iter().map(|journey| journey.len() + 2);
+        let orders: usize = self.orders.recent.iter().map(|mark| 48 + 5 * mark.skus.len()).sum();
         400 + names.into_iter().map(|name| of(name.as_ref())).sum::<usize>()
             + pairs(&profile.attributes)
             + of_carts(&self.carts)
             + of_items(&self.browse.items)
             + of_items(&self.orders.last_items)
             + 16 * self.orders.totals.len()
-            + 40 * self.orders.recent.len()
+            + orders
             + 18 * self.seen.len()
             + 10 * self.merges.len()
             + marks
             + consents.chain(last).chain(sent).chain(lists).sum::<usize>()
-            + refusals.chain(suppressed).chain(holdouts).sum::<usize>()
+            + 6 * self.suppressed.len()
+            + refusals.chain(holdouts).sum::<usize>()
             + self.runs.iter().map(of_run).sum::<usize>()
     }
 
@@ -112,9 +113,9 @@ impl CustomerState {
     /// was looked at, attributes, marks that bind nobody, old ids, the products of the last order,
     /// then the products and pages that runs started with, and at the very last lines of a cart.
     fn let_go_of_least(&mut self) -> bool {
-        let about = |cart: &Cart| self.runs.iter().any(|run| run.cart.as_ref() == Some(&cart.key));
+        let unneeded = |cart: &Cart| !self.has_run_about(&cart.key);
         let others = self.carts.len().saturating_sub(1);
-        if let Some(place) = self.carts[..others].iter().position(|cart| !about(cart)) {
+        if let Some(place) = self.carts[..others].iter().position(unneeded) {
             self.carts.remove(place);
         } else if let Some(place) = self.runs.iter().position(Run::is_over) {
             self.runs.remove(place);

@@ -109,6 +109,9 @@ fn tell(journeys: &[String], events: &str, path: &Path) -> String {
     let mut told = Told::default();
     for (offset, (arrival, record)) in (0_u64..).zip(script.records) {
         block_on(lane.advance_to(arrival.plus_ms(-1))).expect("time moves");
+        block_on(lane.flush()).expect("a flush");
+        told.take(lane.take_output().effects, script.start, &script.names);
+        let record = told.reply(record, &script.replies, &script.names);
         block_on(lane.push(offset, record)).expect("a record");
         block_on(lane.flush()).expect("a flush");
         told.take(lane.take_output().effects, script.start, &script.names);
@@ -123,9 +126,29 @@ fn tell(journeys: &[String], events: &str, path: &Path) -> String {
 struct Told {
     lines: Vec<(Timestamp, usize, String)>,
     messages: BTreeMap<MessageId, usize>,
+    /// The latest message of each customer, journey and step.
+    latest: BTreeMap<String, MessageId>,
 }
 
 impl Told {
+    /// The record with the message that it is a reply to.
+    fn reply(
+        &self,
+        mut record: Record,
+        replies: &BTreeMap<Text, String>,
+        names: &BTreeMap<CustomerId, String>,
+    ) -> Record {
+        if let Record::Event(told) = &mut record
+            && let Some(step) = replies.get(&told.event.id)
+        {
+            let key = format!("{} {step}", names[&told.customer]);
+            let message = *self.latest.get(&key).unwrap_or_else(|| panic!("no message: {key}"));
+            let nothing = OutcomeFact { message, revision: None, reason: None, link: None };
+            told.event.outcome = Some(Box::new(nothing));
+        }
+        record
+    }
+
     fn take(
         &mut self,
         effects: Vec<(CustomerId, Effect)>,
@@ -162,6 +185,8 @@ impl Told {
                         decision.channel.as_str()
                     );
                     self.messages.insert(decision.message, self.lines.len());
+                    let key = format!("{name} {}/{}", decision.journey, decision.step);
+                    self.latest.insert(key, decision.message);
                     self.push(decision.at, line);
                 }
                 Effect::Cancel { message, reason } => {
@@ -218,7 +243,15 @@ impl Told {
         if self.lines.is_empty() {
             return "nothing\n".into();
         }
-        self.lines.into_iter().fold(String::new(), |all, (_, _, line)| all + &line + "\n")
+        let mut told = String::new();
+        for same in self.lines.chunk_by(|(_, _, a), (_, _, b)| a == b) {
+            let line = &same[0].2;
+            match same.len() {
+                1 => told += &format!("{line}\n"),
+                times => told += &format!("{line} ({times} times)\n"),
+            }
+        }
+        told
     }
 }
 
@@ -236,6 +269,8 @@ struct Script {
     until: Timestamp,
     records: Vec<(Timestamp, Record)>,
     names: BTreeMap<CustomerId, String>,
+    /// The messages that outcomes speak of, by event: `message=JOURNEY/STEP`.
+    replies: BTreeMap<Text, String>,
     rules: Rules,
 }
 
@@ -248,9 +283,10 @@ impl Script {
             until: Timestamp::MIN,
             records: Vec::new(),
             names: BTreeMap::new(),
+            replies: BTreeMap::new(),
             rules: Rules::default(),
         };
-        for (number, line) in text.lines().enumerate() {
+        for (number, line) in text.lines().flat_map(expand).enumerate() {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 [] => {}
@@ -288,8 +324,9 @@ impl Script {
     }
 
     fn time(&self, after: &str) -> Timestamp {
-        let delay: Delay = after.trim_start_matches('+').parse().expect("a time after the start");
-        self.start.plus_ms(delay.nominal_ms())
+        let sign = if after.starts_with('-') { -1 } else { 1 };
+        let delay: Delay = after.trim_start_matches(['+', '-']).parse().expect("a time");
+        self.start.plus_ms(sign * delay.nominal_ms())
     }
 
     fn customer(&mut self, name: &str) -> CustomerId {
@@ -351,7 +388,7 @@ impl Script {
         self.records.push((arrives, Record::Event(Box::new(CustomerEvent { customer, event }))));
     }
 
-    fn fact(&self, event: &mut Event, fact: &str) {
+    fn fact(&mut self, event: &mut Event, fact: &str) {
         let profile = |event: &mut Event, set: &dyn Fn(&mut ProfileFacts)| {
             set(event.profile.get_or_insert_default());
         };
@@ -403,16 +440,26 @@ impl Script {
                 let page: &mut PageFacts = page;
                 page.query = Some(words.into());
             }
-            Some(("message", id)) => {
-                event.outcome = Some(Box::new(OutcomeFact {
-                    message: id.parse().expect("a message id"),
-                    revision: None,
-                    reason: None,
-                    link: None,
-                }));
+            Some(("message", step)) => {
+                self.replies.insert(event.id.clone(), step.to_owned());
             }
             Some((other, _)) => panic!("what is {other}?"),
         }
+    }
+}
+
+/// A line with `{1..33}` in it as 33 lines, each with its number.
+fn expand(line: &str) -> Vec<String> {
+    let range = line.split_once('{').and_then(|(before, rest)| {
+        let (range, after) = rest.split_once('}')?;
+        let (first, last) = range.split_once("..")?;
+        Some((before, first.parse::<u32>().ok()?..=last.parse().ok()?, after))
+    });
+    match range {
+        Some((before, range, after)) => {
+            range.map(|number| format!("{before}{number}{after}")).collect()
+        }
+        None => vec![line.to_owned()],
     }
 }
 

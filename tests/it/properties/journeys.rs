@@ -10,7 +10,7 @@ pub(super) const POOL: usize = SOURCES.len();
 /// The place of the journey whose schedule shares out an `at_most` among the partitions.
 pub(super) const RATIONED: usize = 6;
 
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     r#"
 format: 1
 journey: cart-night
@@ -162,6 +162,18 @@ again: always
 priority: 90
 steps: [ { wait_quiet: 10m }, { sms: order/first }, { wait: 10m }, { email: order/second } ]
 ",
+    r#"
+format: 1
+journey: cart-own
+one_run_per: cart
+starts_when: { event: cart.changed }
+stops_when:
+  - { event: order.placed, match: same_cart }
+  - { event: order.placed, match: same_items, if: "event.channel == 'store'" }
+again: always
+priority: 40
+steps: [ { wait: 30m }, { email: own/first }, { wait: 20h }, { email: own/second } ]
+"#,
 ];
 
 static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {

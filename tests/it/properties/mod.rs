@@ -6,6 +6,7 @@ mod journeys;
 mod live;
 mod order;
 mod promises;
+mod purchases;
 mod records;
 mod replay;
 mod restart;

@@ -3,122 +3,17 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use waypost::engine::{Decision, Delivery, Effect, TraceKind};
-use waypost::journey::{Cap, Class, Matching, Plan};
+use waypost::engine::{Decision, Effect};
+use waypost::journey::{Cap, Class};
 use waypost::lane::Merges;
 use waypost::log::{CustomerEvent, Record};
 use waypost::model::{
-    ConsentStatus, CustomerId, Event, EventName, MessageChannel, RunId, Text, Timestamp, Zone,
+    ConsentStatus, CustomerId, Event, EventName, MessageChannel, Timestamp, Zone,
 };
 
-use super::replay::{Fate, Told, replay};
+use super::replay::{Fate, replay};
 use super::world::{Kind, World, rules, worlds};
 use super::{hold, journeys};
-
-/// An order of a customer, with the watermark it came after if it came late.
-struct Order {
-    time: Timestamp,
-    late: Option<Timestamp>,
-}
-
-#[test]
-fn no_message_after_a_known_purchase() {
-    hold("no_message_after_a_known_purchase", 120, worlds(Kind::APART), |world| {
-        let records = world.records();
-        let told = replay(&world, &records, Merges::Inline, |_| true);
-        let orders = orders(&records);
-        let starts = starts(&told);
-        let plans = journeys::plans(&world.journeys);
-        for fate in told.messages().values() {
-            let decision = &fate.decision;
-            let unstarted = world.delivery == Delivery::Assumed || fate.outcomes.is_empty();
-            if !fate.is_sent() || !unstarted || !stops_on_any_order(&plans, &decision.journey) {
-                continue;
-            }
-            let start = starts[&decision.run];
-            let of = orders.get(&fate.customer).map_or(&[][..], Vec::as_slice);
-            let overlooked = of
-                .iter()
-                .find(|order| order.time > start && was_known(world.delivery, order, decision));
-            if let Some(order) = overlooked {
-                return Err(TestCaseError::fail(format!(
-                    "bought at {} (late after {:?}), run from {start}, sent {decision:?}",
-                    order.time, order.late
-                )));
-            }
-        }
-        Ok(())
-    });
-}
-
-/// Whether the log told of the order before the message started. Live, a message without an
-/// outcome has not started at all.
-fn was_known(delivery: Delivery, order: &Order, decision: &Decision) -> bool {
-    let ready = decision.at.plus_ms(decision.settle_ms);
-    match (delivery, order.late) {
-        (Delivery::Live, _) => true,
-        (Delivery::Assumed, None) => order.time <= ready,
-        (Delivery::Assumed, Some(watermark)) => watermark < ready,
-    }
-}
-
-/// The orders of each customer that nobody reported a second time.
-fn orders(records: &[Record]) -> BTreeMap<CustomerId, Vec<Order>> {
-    let mut watermark: Option<Timestamp> = None;
-    let mut orders: BTreeMap<CustomerId, Vec<Order>> = BTreeMap::new();
-    let number = |event: &Event| event.order.as_ref().and_then(|order| order.id.clone());
-    for record in records {
-        match record {
-            Record::Tick(tick) => watermark = watermark.max(Some(*tick)),
-            Record::Event(record) if record.event.name == EventName::OrderPlaced => {
-                let (customer, event) = (record.customer, &record.event);
-                let reports = events(records).filter(|(whose, other)| {
-                    *whose == customer
-                        && other.name == EventName::OrderPlaced
-                        && other.id != event.id
-                        && number(other).is_some()
-                        && number(other) == number(event)
-                });
-                if reports.count() == 0 {
-                    let late = watermark.filter(|passed| event.time <= *passed);
-                    let order = Order { time: event.time, late };
-                    orders.entry(customer).or_default().push(order);
-                }
-            }
-            _ => {}
-        }
-    }
-    orders
-}
-
-fn events(records: &[Record]) -> impl Iterator<Item = (CustomerId, &Event)> {
-    records.iter().filter_map(|record| match record {
-        Record::Event(record) => {
-            let CustomerEvent { customer, event } = &**record;
-            Some((*customer, event))
-        }
-        _ => None,
-    })
-}
-
-/// When each run started.
-fn starts(told: &Told) -> BTreeMap<RunId, Timestamp> {
-    let traces = told.effects.values().flatten().filter_map(|effect| match effect {
-        Effect::Trace(trace) if trace.kind == TraceKind::Started => Some((trace.run?, trace.at)),
-        _ => None,
-    });
-    traces.collect()
-}
-
-fn stops_on_any_order(plans: &[Plan], journey: &Text) -> bool {
-    plans.iter().filter(|plan| plan.name == *journey).flat_map(|plan| &plan.stops_when).any(
-        |rule| {
-            rule.event == EventName::OrderPlaced
-                && rule.matching == Matching::Any
-                && rule.condition.is_none()
-        },
-    )
-}
 
 #[test]
 fn caps_hold() {
@@ -188,6 +83,16 @@ fn is_open(decision: &Decision) -> Option<bool> {
         "welcome" => Some((8..22).contains(&local.hour())),
         _ => None,
     }
+}
+
+pub(super) fn events(records: &[Record]) -> impl Iterator<Item = (CustomerId, &Event)> {
+    records.iter().filter_map(|record| match record {
+        Record::Event(record) => {
+            let CustomerEvent { customer, event } = &**record;
+            Some((*customer, event))
+        }
+        _ => None,
+    })
 }
 
 #[test]

@@ -253,7 +253,8 @@ fn tell(deed: &Deed, who: usize, event: &mut Event) {
             let query = Some(Text::from(format!("words {words}")));
             event.page = Some(Box::new(PageFacts { query, ..PageFacts::default() }));
         }
-        Deed::Order { id, items, store } => {
+        Deed::Order { id, cart, items, store } => {
+            event.cart_id = cart_id(*cart);
             whole(event, items);
             order(event, *id);
             event.channel = if *store { Channel::Store } else { Channel::Web };

@@ -71,6 +71,7 @@ pub(super) enum Deed {
     },
     Order {
         id: u8,
+        cart: u8,
         items: Vec<u8>,
         store: bool,
     },
@@ -193,8 +194,8 @@ fn deed(kind: Kind) -> impl Strategy<Value = Deed> {
         2 => (0_u8..3, items()).prop_map(|(cart, items)| Deed::Checkout { cart, items }),
         3 => (0_u8..4).prop_map(|item| Deed::ViewProduct { item }),
         1 => (0_u8..3).prop_map(|words| Deed::Search { words }),
-        3 => (0_u8..3, items(), any::<bool>())
-            .prop_map(|(id, items, store)| Deed::Order { id, items, store }),
+        3 => (0_u8..3, 0_u8..3, items(), any::<bool>())
+            .prop_map(|(id, cart, items, store)| Deed::Order { id, cart, items, store }),
         1 => (0_u8..3).prop_map(|id| Deed::CancelOrder { id }),
         1 => (0_u8..3).prop_map(|id| Deed::ShipOrder { id }),
     ];
