@@ -83,6 +83,7 @@ impl Engine {
         let had = (state.email.is_some(), state.phone.is_some());
         let news = orders::fold(state, event);
         profile::fold(state, event, news);
+        profile::tell_consents(state, event, effects);
         if let Some(orders::OrderNews::Known(placed)) = news {
             self.further_report(state, event, placed, now, arrival, effects);
             self.addresses_found(state, had, event.time);

@@ -37,6 +37,9 @@ pub enum Effect {
         /// Which outcome: an `email.*` or `sms.*` event.
         outcome: EventName,
     },
+    /// What the owner of an address says about being contacted. Delivery heeds it for messages that
+    /// are decided already.
+    Consent(Box<ConsentSaid>),
     /// Something to remember of a run or of an event.
     Trace(Box<Trace>),
     /// The state goes to another customer's partition, because they are one person.
@@ -57,6 +60,21 @@ pub enum Effect {
     },
     /// Everything stored about the customer outside the state is to be erased.
     Erase,
+}
+
+/// What the owner of an address says about being contacted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsentSaid {
+    /// By which channel.
+    pub channel: MessageChannel,
+    /// The address, as it is known when this is said.
+    pub address: Text,
+    /// For which topic; `None` means all.
+    pub topic: Option<Text>,
+    /// Yes, or no.
+    pub given: bool,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A decided message, to be sent or withheld.

@@ -5,10 +5,12 @@ use crate::model::{
     Timestamp,
 };
 
+use super::effect::ConsentSaid;
 use super::orders::OrderNews;
 use super::outcome::is_outcome;
 use super::state::{Consent, CustomerState, VIEWED_MAX, short_hash};
 use super::weight::{ITEMS_BYTES_MAX, of_items};
+use super::Effect;
 
 /// The most attributes kept of one customer.
 pub(super) const ATTRIBUTES_MAX: usize = 64;
@@ -136,17 +138,36 @@ fn facts(state: &mut CustomerState, event: &Event) {
     }
 }
 
-fn consents(state: &mut CustomerState, event: &Event) {
-    for fact in &event.consents {
-        set_consent(state, fact, event);
-    }
+/// What an event says of being contacted. An unsubscribe that names nothing is from all mails.
+fn said(event: &Event) -> Vec<ConsentFact> {
     if event.name == EventName::CustomerUnsubscribed && event.consents.is_empty() {
-        let all = ConsentFact {
+        return vec![ConsentFact {
             channel: MessageChannel::Email,
             topic: None,
             status: ConsentStatus::Withdrawn,
-        };
-        set_consent(state, &all, event);
+        }];
+    }
+    event.consents.clone()
+}
+
+/// Tells delivery how the consents that an event speaks of stand after it.
+pub(super) fn tell_consents(state: &CustomerState, event: &Event, effects: &mut Vec<Effect>) {
+    for ConsentFact { channel, topic, .. } in said(event) {
+        let kept = state.consents.iter().find(|c| c.channel == channel && c.topic == topic);
+        let (Some(kept), Some(address)) = (kept, state.address(channel)) else { continue };
+        effects.push(Effect::Consent(Box::new(ConsentSaid {
+            channel,
+            address: address.clone(),
+            topic,
+            given: kept.status != ConsentStatus::Withdrawn,
+            at: kept.at,
+        })));
+    }
+}
+
+fn consents(state: &mut CustomerState, event: &Event) {
+    for fact in &said(event) {
+        set_consent(state, fact, event);
     }
     let suppressed = match event.name {
         EventName::EmailBounced | EventName::EmailComplained => Some(MessageChannel::Email),

@@ -69,6 +69,7 @@ impl Held {
             }
             Effect::Outcome { .. }
             | Effect::Trace(_)
+            | Effect::Consent(_)
             | Effect::HandOver { .. }
             | Effect::Forward { .. }
             | Effect::Erase => {}

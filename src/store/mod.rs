@@ -17,7 +17,7 @@ pub use ledger::*;
 pub use memory::MemoryStore;
 pub use sqlite::{Recovered, SqliteLedger, SqliteStore};
 
-use crate::engine::{Decision, Effect, Reason, Trace};
+use crate::engine::{ConsentSaid, Decision, Effect, Reason, Trace};
 use crate::model::{CustomerId, EventName, MessageId, Timestamp};
 
 /// How far a lane has come: a record from `low` on is applied exactly if its offset is below
@@ -50,6 +50,8 @@ pub struct Checkpoint {
     pub states: Vec<StateRow>,
     /// Messages decided, changed and ended, in order.
     pub messages: Vec<(CustomerId, MessageChange)>,
+    /// What owners of addresses said about being contacted, in order.
+    pub consents: Vec<ConsentSaid>,
     /// Trace entries, in order.
     pub trace: Vec<(CustomerId, Trace)>,
     /// Records that leave for the log, each with an id that the log remembers.
@@ -76,6 +78,7 @@ impl Checkpoint {
             Effect::Outcome { message, outcome } => {
                 self.messages.push((customer, MessageChange::Outcome(message, outcome)));
             }
+            Effect::Consent(said) => self.consents.push(*said),
             Effect::Trace(trace) => self.trace.push((customer, *trace)),
             Effect::Erase => self.erased.push(customer),
             Effect::HandOver { .. } | Effect::Forward { .. } => {}

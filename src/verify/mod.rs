@@ -188,6 +188,7 @@ fn apply(change: Effect, expected: &mut BTreeMap<MessageId, Expected>) {
         Effect::Decide(_)
         | Effect::Outcome { .. }
         | Effect::Trace(_)
+        | Effect::Consent(_)
         | Effect::HandOver { .. }
         | Effect::Forward { .. }
         | Effect::Erase => {}

@@ -6,11 +6,11 @@
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::engine::Decision;
+use crate::engine::{ConsentSaid, Decision};
 use crate::journey::Class;
 use crate::log::{self, CustomerEvent, Record};
 use crate::model::{
-    ConsentFact, ConsentStatus, Event, EventName, MessageId, OWN_SOURCE, OutcomeFact, Text, Timestamp, derive,
+    ConsentFact, ConsentStatus, Event, EventName, MessageChannel, MessageId, OWN_SOURCE, OutcomeFact, Text, Timestamp, derive,
 };
 
 use super::super::{
@@ -525,6 +525,65 @@ async fn suppressed(
         applies.then_some(reason)
     });
     Ok(reason)
+}
+
+/// Heeds what owners of addresses said: a no suppresses, a yes lifts what they said before, of this
+/// topic and of everything. What others reported, a bounce or a complaint, stays.
+pub(super) async fn heed(
+    connection: &mut SqliteConnection,
+    secret: &[u8; 32],
+    said: &ConsentSaid,
+) -> Result<(), sqlx::Error> {
+    let address = address_hash(secret, said.channel, &said.address);
+    if !said.given {
+        let suppression = Suppression {
+            channel: said.channel,
+            address,
+            topic: said.topic.clone(),
+            reason: SuppressionReason::Unsubscribed,
+            at: said.at,
+        };
+        suppress(connection, &suppression).await?;
+        return Ok(());
+    }
+    sqlx::query(
+        "DELETE FROM suppressions WHERE channel = ? AND address = ? AND reason = ? AND at <= ?
+             AND topic IN ('', ?)",
+    )
+    .bind(said.channel.as_str())
+    .bind(address.to_vec())
+    .bind(SuppressionReason::Unsubscribed.as_str())
+    .bind(said.at.ms())
+    .bind(said.topic.as_deref().unwrap_or_default())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Suppresses the address that a message went to which bounced or was complained about.
+pub(super) async fn reported(
+    connection: &mut SqliteConnection,
+    secret: &[u8; 32],
+    message: MessageId,
+    outcome: &EventName,
+    at: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let (channel, reason) = match outcome {
+        EventName::EmailBounced => (MessageChannel::Email, SuppressionReason::Bounced),
+        EventName::EmailComplained => (MessageChannel::Email, SuppressionReason::Complained),
+        EventName::SmsBounced => (MessageChannel::Sms, SuppressionReason::Bounced),
+        _ => return Ok(()),
+    };
+    let address: Option<Option<String>> =
+        sqlx::query_scalar("SELECT address FROM deliveries WHERE message = ?")
+            .bind(message.to_bytes().to_vec())
+            .fetch_optional(&mut *connection)
+            .await?;
+    if let Some(address) = address.flatten() {
+        let address = address_hash(secret, channel, &address);
+        suppress(connection, &Suppression { channel, address, topic: None, reason, at }).await?;
+    }
+    Ok(())
 }
 
 /// Keeps a suppression; returns whether it is news.

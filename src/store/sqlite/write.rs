@@ -10,6 +10,7 @@ use crate::sqlite::{chunks, repeated};
 use super::super::changes::{Changes, Update};
 use super::super::{Checkpoint, Error, Lease, MessageStatus, OutboxRow, StateRow};
 use super::SqliteLedger;
+use super::deliveries::{heed, reported};
 use super::read::class_word;
 
 /// Writes a checkpoint. The epoch is compared first.
@@ -47,6 +48,15 @@ pub(super) async fn checkpoint(
     let stopped = |(message, update): &(&MessageId, &Update)| Some((**message, update.cancelled?));
     let stopped: Vec<_> = updates.iter().filter_map(stopped).collect();
     take_back(connection, &stopped).await.map_err(ledger.failed("taking messages back"))?;
+    let secret = ledger.secret_key().await?;
+    for said in &checkpoint.consents {
+        heed(connection, &secret, said).await.map_err(ledger.failed("keeping a consent"))?;
+    }
+    let now = checkpoint.position.watermark.unwrap_or(Timestamp::MIN);
+    for (message, outcome) in updates.iter().filter_map(|(id, u)| Some((id, u.outcome.as_ref()?))) {
+        let kept = reported(connection, &secret, **message, outcome, now).await;
+        kept.map_err(ledger.failed("keeping an outcome"))?;
+    }
     trace(connection, &checkpoint.trace).await.map_err(ledger.failed("keeping the trace"))?;
     let mut outgoing = Vec::with_capacity(checkpoint.outbox.len());
     for row in &checkpoint.outbox {
