@@ -31,6 +31,9 @@ pub mod provider;
 // Mail: messages built, signed, and handed to an SMTP server.
 pub mod mail;
 
+// What messages say: files compiled and checked once, rendered for each message.
+pub mod template;
+
 // Bytes in, events out: XDM, CloudEvents, and anything else by a mapping file.
 pub mod decode;
 

@@ -79,7 +79,16 @@ async fn serve(args: &Args, config: &Config, journeys: &setup::Journeys) -> anyh
         say("stopping: taking in what was accepted");
         stopper.send_replace(true);
     });
-    let parts = Parts { log, store, identify, clock, timelines, listener: Some(listener), options };
+    let parts = Parts {
+        log,
+        store,
+        identify,
+        clock,
+        timelines,
+        listener: Some(listener),
+        sending: None,
+        options,
+    };
     worker::run(parts, stop, |address| {
         if let Some(address) = address {
             say(&format!("listening on http://{address}"));

@@ -53,16 +53,19 @@ impl Delivery {
             return Ok(pinned.clone());
         }
         let decision = &claim.message.decision;
-        let mut pinned = self.composer.compose(decision, claim.message.customer, claim.message.revision, now).map_err(|error| {
-            tracing::error!(message = %decision.message, template = %decision.template, %error,
+        let mut pinned = self
+            .composer
+            .compose(decision, claim.message.customer, claim.message.revision, now)
+            .map_err(|error| {
+                tracing::error!(message = %decision.message, template = %decision.template, %error,
                 "a message can't be put together");
-            End {
-                status: DeliveryStatus::Refused,
-                outcome: Outcome::Failed,
-                detail: Some(error.to_string()),
-                suppress: false,
-            }
-        })?;
+                End {
+                    status: DeliveryStatus::Refused,
+                    outcome: Outcome::Failed,
+                    detail: Some(error.to_string()),
+                    suppress: false,
+                }
+            })?;
         match self.routes.destination(decision.channel, &pinned.address) {
             Some(destination) => pinned.address = destination,
             None => {
@@ -92,9 +95,8 @@ impl Delivery {
             detail: Some(detail),
             suppress,
         };
-        let refused = |reply, outcome, suppress| {
-            end(DeliveryStatus::Refused, outcome, reply, suppress)
-        };
+        let refused =
+            |reply, outcome, suppress| end(DeliveryStatus::Refused, outcome, reply, suppress);
         match answer {
             Answer::Accepted { reply, .. } => {
                 let sent = end(DeliveryStatus::Sent, Outcome::Sent, reply, false);
@@ -113,8 +115,11 @@ impl Delivery {
                 match class {
                     Class::Transient => self.later(claim, retry_after, &reply).await,
                     Class::ChannelFault => {
-                        tracing::error!(channel = decision.channel.as_str(), reply,
-                            "the provider refuses everything; messages wait");
+                        tracing::error!(
+                            channel = decision.channel.as_str(),
+                            reply,
+                            "the provider refuses everything; messages wait"
+                        );
                         let (now, later) = ((self.now)(), (self.now)().plus_ms(FAULT_MS));
                         self.store.again(claim, later, false, &reply, now).await
                     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::config::Audience;
+use crate::engine::Decision;
 use crate::journey::{Class, Rules, Shop};
 use crate::mail::{Address, AddressError, BuildError, Dkim, Mailbox, Message, Unsubscribe};
-use crate::engine::Decision;
 use crate::model::{CustomerId, MessageChannel, Text, Timestamp, Zone};
 use crate::store::{Pinned, address_hash};
 use crate::template::{Frame, RenderError, Templates};
@@ -111,17 +111,16 @@ impl Composer {
         url: &str,
         at: Timestamp,
     ) -> Result<Pinned, ComposeError> {
-        let email = self.templates.email(&decision.template, data, &frame(data, shop, Some(url)))?;
+        let email =
+            self.templates.email(&decision.template, data, &frame(data, shop, Some(url)))?;
         let sender = email.from.as_deref().or(shop.sender.as_deref()).unwrap_or(NO_SENDER);
         let from = mailbox(sender, shop.name.as_deref())?;
         let reply_to = email.reply_to.as_deref().map(|reply_to| mailbox(reply_to, None));
         let to = Address::parse(address)?;
         let marketing = decision.class == Class::Marketing;
         // A mail program posts to it over the internet; a link for trying things out is in the text.
-        let unsubscribe = url.starts_with("https://").then(|| Unsubscribe {
-            url: url.to_owned(),
-            mailto: None,
-        });
+        let unsubscribe =
+            url.starts_with("https://").then(|| Unsubscribe { url: url.to_owned(), mailto: None });
         let list = plain(decision.topic.as_deref().unwrap_or(&decision.journey));
         let sender = Text::new(from.address.as_str());
         let subject = format!("{}{}", self.mark, email.subject);
@@ -160,7 +159,8 @@ impl Composer {
 
 /// What a template sees beside the data.
 fn frame<'a>(data: &'a Value, shop: &'a Shop, unsubscribe_url: Option<&'a str>) -> Frame<'a> {
-    let customer = |field: &str| data.pointer(&format!("/customer/{field}")).and_then(Value::as_str);
+    let customer =
+        |field: &str| data.pointer(&format!("/customer/{field}")).and_then(Value::as_str);
     let zone = customer("zone").and_then(Zone::named).or_else(|| shop.zone.clone());
     Frame {
         shop,

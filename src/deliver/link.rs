@@ -44,7 +44,8 @@ impl Link {
     #[must_use]
     pub fn open(secret: &[u8; 32], token: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (signed, signature_given) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE)?)?;
+        let (signed, signature_given) =
+            bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE)?)?;
         // Hashes of both are compared, so that the time it takes tells nothing.
         if blake3::hash(&signature(secret, signed)) != blake3::hash(signature_given) {
             return None;

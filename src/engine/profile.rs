@@ -5,12 +5,12 @@ use crate::model::{
     Timestamp,
 };
 
+use super::Effect;
 use super::effect::ConsentSaid;
 use super::orders::OrderNews;
 use super::outcome::is_outcome;
 use super::state::{Consent, CustomerState, VIEWED_MAX, short_hash};
 use super::weight::{ITEMS_BYTES_MAX, of_items};
-use super::Effect;
 
 /// The most attributes kept of one customer.
 pub(super) const ATTRIBUTES_MAX: usize = 64;

@@ -29,8 +29,17 @@ pub(super) struct Part {
 
 /// Runs a lane until ingest has finished and everything is applied.
 pub(super) async fn run(part: Part) -> Result<(), Error> {
-    let Part { store, reader, partition, partitions, timeline, outbox, checkpoints, mut finished, .. } =
-        part;
+    let Part {
+        store,
+        reader,
+        partition,
+        partitions,
+        timeline,
+        outbox,
+        checkpoints,
+        mut finished,
+        ..
+    } = part;
     let mut lane = Lane::take(store, partition, partitions, timeline, Merges::Outbox).await?;
     let mut next = lane.reads_from();
     loop {

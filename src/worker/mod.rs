@@ -166,7 +166,9 @@ pub async fn run<C: Clock>(
     let (close, closing) = watch::channel(false);
     let (closed, ending) = watch::channel(false);
     let (finish, finished) = watch::channel(false);
-    let ingest = ingest::Ingest::open(log, identify, Arc::clone(&store), Arc::clone(&clock), &options).await?;
+    let ingest =
+        ingest::Ingest::open(log, identify, Arc::clone(&store), Arc::clone(&clock), &options)
+            .await?;
     let sources = ingest.sources(&options);
     let mut ingesting = tokio::spawn(ingest.run(queue, woken, ending));
     let mut lanes = tokio::task::JoinSet::new();
@@ -209,7 +211,9 @@ pub async fn run<C: Clock>(
             Ok(ended) => task("delivery", ended)?,
             Err(_) => {
                 delivering.abort();
-                tracing::warn!("a message was still being handed over; the next start looks after it");
+                tracing::warn!(
+                    "a message was still being handed over; the next start looks after it"
+                );
             }
         }
     }
@@ -264,7 +268,8 @@ impl Sending {
             shop: rules.default_shop.name.clone(),
             locale: rules.default_shop.locale.clone(),
         };
-        let here = listener.local_addr().map_or_else(|_| String::new(), |at| format!("http://{at}"));
+        let here =
+            listener.local_addr().map_or_else(|_| String::new(), |at| format!("http://{at}"));
         let now = Arc::clone(clock);
         let delivery = Delivery {
             store: Arc::clone(store),

@@ -19,8 +19,7 @@ use crate::store::{SqliteStore, Suppression, SuppressionReason};
 
 use super::Clock;
 
-/// Where links lead, below `public_url`.
-pub use crate::deliver::UNSUBSCRIBE_PATH;
+use crate::deliver::UNSUBSCRIBE_PATH;
 
 /// The largest body of a request here, in bytes.
 const BODY_BYTES_MAX: usize = 8 << 10;

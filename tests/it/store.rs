@@ -91,6 +91,7 @@ fn checkpoint(first: u128, end: u64) -> Checkpoint {
         ],
         trace: vec![(of, trace("a")), (CustomerId(4), trace("b")), (of, trace("c"))],
         outbox: vec![outbox(first), outbox(first + 1)],
+        consents: Vec::new(),
         erased: Vec::new(),
         build: "test".into(),
     }

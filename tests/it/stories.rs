@@ -223,7 +223,8 @@ impl Told {
                 Effect::Outcome { .. }
                 | Effect::HandOver { .. }
                 | Effect::Forward { .. }
-                | Effect::Erase => {}
+                | Effect::Erase
+                | Effect::Consent(_) => {}
             }
         }
         // Times are told after the start, once all lines of this round are in.

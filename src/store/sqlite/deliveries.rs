@@ -10,7 +10,8 @@ use crate::engine::{ConsentSaid, Decision};
 use crate::journey::Class;
 use crate::log::{self, CustomerEvent, Record};
 use crate::model::{
-    ConsentFact, ConsentStatus, Event, EventName, MessageChannel, MessageId, OWN_SOURCE, OutcomeFact, Text, Timestamp, derive,
+    ConsentFact, ConsentStatus, Event, EventName, MessageChannel, MessageId, OWN_SOURCE,
+    OutcomeFact, Text, Timestamp, derive,
 };
 
 use super::super::{
@@ -341,11 +342,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`Error`] if the store can't be written; then nothing changed.
-    pub async fn cancel(
-        &self,
-        message: &StoredMessage,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
+    pub async fn cancel(&self, message: &StoredMessage, now: Timestamp) -> Result<bool, Error> {
         let end = End {
             status: DeliveryStatus::Cancelled,
             outcome: Outcome::Cancelled,

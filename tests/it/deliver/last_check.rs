@@ -3,9 +3,7 @@
 use waypost::engine::{Decision, Reason};
 use waypost::journey::{Class, Version};
 use waypost::log::Record;
-use waypost::model::{
-    CustomerId, EventName, MessageChannel, MessageId, RunId, Text, Timestamp,
-};
+use waypost::model::{CustomerId, EventName, MessageChannel, MessageId, RunId, Text, Timestamp};
 use waypost::store::{
     Begin, Checkpoint, Claim, DeliveryStatus, End, Hold, Lease, MessageChange, MessageFilter,
     Outcome, Pinned, Position, SqliteStore, Store, Suppression, SuppressionReason, address_hash,
@@ -99,8 +97,7 @@ impl Desk {
     }
 
     async fn status(&self) -> DeliveryStatus {
-        let filter =
-            MessageFilter { message: Some(MESSAGE), limit: 1, ..MessageFilter::default() };
+        let filter = MessageFilter { message: Some(MESSAGE), limit: 1, ..MessageFilter::default() };
         let found = self.store.ledger().messages(&filter).await.expect("messages");
         found[0].1.as_ref().expect("a delivery").status
     }
@@ -133,14 +130,8 @@ enum Comes {
     Revision,
 }
 
-const ALL: [Comes; 6] = [
-    Comes::Stop,
-    Comes::Erasure,
-    Comes::Unsubscribe,
-    Comes::Hold,
-    Comes::Cancel,
-    Comes::Revision,
-];
+const ALL: [Comes; 6] =
+    [Comes::Stop, Comes::Erasure, Comes::Unsubscribe, Comes::Hold, Comes::Cancel, Comes::Revision];
 
 impl Comes {
     async fn happen(self, desk: &mut Desk) {
