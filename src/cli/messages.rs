@@ -178,7 +178,10 @@ async fn show(args: &Show, ledger: &SqliteLedger) -> anyhow::Result<Outcome> {
     line("message", &decision.message.to_string())?;
     line("customer", if message.erased { "(erased)" } else { &decision.customer })?;
     line("journey", &format!("{} (version {})", decision.journey, decision.version.0))?;
-    line("step", &format!("{} ({} {})", decision.step, decision.channel.as_str(), decision.template))?;
+    line(
+        "step",
+        &format!("{} ({} {})", decision.step, decision.channel.as_str(), decision.template),
+    )?;
     line("due", &decision.at.to_string())?;
     if let Some(expires) = decision.expires {
         line("expires", &expires.to_string())?;
@@ -207,9 +210,9 @@ async fn find(
     ledger: &SqliteLedger,
     id: &str,
 ) -> anyhow::Result<(StoredMessage, Option<DeliveryRow>)> {
-    let message: MessageId = id
-        .parse()
-        .map_err(|_| anyhow::anyhow!("`{id}` is no message id; they begin with m, as `list` shows"))?;
+    let message: MessageId = id.parse().map_err(|_| {
+        anyhow::anyhow!("`{id}` is no message id; they begin with m, as `list` shows")
+    })?;
     let filter = MessageFilter { message: Some(message), limit: 1, ..MessageFilter::default() };
     let found = ledger.messages(&filter).await?.pop();
     found.with_context(|| format!("no message {message} is kept here"))

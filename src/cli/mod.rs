@@ -6,8 +6,12 @@ mod demo;
 mod files;
 mod generate;
 mod import;
+mod messages;
+mod outgoing;
 mod replay;
 mod run;
+mod send_test;
+mod sending;
 mod setup;
 mod story;
 mod table;
@@ -60,6 +64,9 @@ enum Command {
     Run(run::Args),
     Verify(verify::Args),
     Why(why::Args),
+    Messages(messages::Args),
+    Sending(sending::Args),
+    SendTest(send_test::Args),
     Import(import::Args),
     Config(config::Args),
     Generate(generate::Args),
@@ -86,6 +93,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, config),
         Command::Verify(args) => verify::run(&args, config),
         Command::Why(args) => why::run(&args, config),
+        Command::Messages(args) => messages::run(&args, config),
+        Command::Sending(args) => sending::run(&args, config),
+        Command::SendTest(args) => send_test::run(&args, config),
         Command::Import(args) => import::run(&args, config),
         Command::Config(args) => config::run(&args, config),
         Command::Generate(args) => generate::run(&args),

@@ -1,35 +1,98 @@
-//! How messages leave, as configured: the providers, the keys, the folder of caught ones.
+//! How messages leave, as configured: providers, keys, and the folder of caught ones.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::config::{self, Config, Deliver};
+use crate::config::{self, Audience, Config};
 use crate::deliver::{Routes, Way};
 use crate::mail::{Dkim, Security, Smtp, SmtpSettings, Timeouts};
 use crate::provider::{Caught, Secret};
-use crate::sms::{Sender, Twilio, TwilioSettings};
 
 /// The ways out of both channels.
 pub(super) fn routes(config: &Config) -> anyhow::Result<Routes> {
     let deliver = &config.deliver;
-    let caught = if deliver.smtp.is_none() || deliver.twilio.is_none() {
-        Some(Arc::new(Caught::open(&deliver.caught)?))
-    } else {
-        None
+    let mut folder: Option<Arc<Caught>> = None;
+    let mut caught = || -> anyhow::Result<Arc<Caught>> {
+        if let Some(folder) = &folder {
+            return Ok(Arc::clone(folder));
+        }
+        let opened = Arc::new(Caught::open(&deliver.caught)?);
+        folder = Some(Arc::clone(&opened));
+        Ok(opened)
     };
-    let way = |caught: &Option<Arc<Caught>>| caught.clone();
     Ok(Routes {
-        email: match (&deliver.smtp, way(&caught)) {
-            (Some(smtp), _) => Way::Provider(self::smtp(smtp, deliver)?),
-            (None, Some(caught)) => Way::Caught(caught),
-            (None, None) => unreachable!("the folder is opened where a channel is caught"),
+        email: match &deliver.smtp {
+            Some(smtp) => Way::Provider(self::smtp(smtp)?),
+            None => Way::Caught(caught()?),
         },
-        sms: match (&deliver.twilio, way(&caught)) {
-            (Some(twilio), _) => Way::Provider(self::twilio(twilio)?),
-            (None, Some(caught)) => Way::Caught(caught),
-            (None, None) => unreachable!("the folder is opened where a channel is caught"),
+        sms: match &deliver.twilio {
+            Some(_) => anyhow::bail!("TODO"),
+            None => Way::Caught(caught()?),
         },
         audience: deliver.audience.clone(),
     })
+}
+
+/// The keys that sign mails.
+pub(super) fn keys(config: &Config) -> anyhow::Result<Arc<[Dkim]>> {
+    let Some(dkim) = &config.deliver.dkim else { return Ok(Arc::from([])) };
+    let file = dkim.key_file.display();
+    let pem = std::fs::read_to_string(&dkim.key_file)
+        .with_context(|| format!("can't read the DKIM key {file}"))?;
+    let key = Dkim::new(&dkim.domain, &dkim.selector, &Secret::new(pem))
+        .with_context(|| format!("the DKIM key {file}"))?;
+    Ok(Arc::from([key]))
+}
+
+/// Says how messages leave, in a line.
+pub(super) fn told(config: &Config) -> String {
+    let deliver = &config.deliver;
+    let email = match &deliver.smtp {
+        Some(smtp) => format!("mails go to {}:{}", smtp.host, smtp.port),
+        None => format!("mails are caught in {}", deliver.caught.display()),
+    };
+    let sms = match &deliver.twilio {
+        Some(twilio) => format!("SMS go to {}", twilio.url),
+        None => "SMS are caught".to_owned(),
+    };
+    let provider = deliver.smtp.is_some() || deliver.twilio.is_some();
+    let audience = match &deliver.audience {
+        Audience::Only { only_to, redirect_email, redirect_sms } if provider => {
+            let redirected = redirect_email.is_some() || redirect_sms.is_some();
+            let others = if redirected { "others are redirected" } else { "nobody else" };
+            format!("; not production: to {} named addresses, {others}", only_to.len())
+        }
+        Audience::Only { .. } | Audience::Everybody => String::new(),
+    };
+    format!("{email}; {sms}{audience}")
+}
+
+fn smtp(smtp: &config::Smtp) -> anyhow::Result<Smtp> {
+    let login = smtp.login.as_ref();
+    let settings = SmtpSettings {
+        host: smtp.host.clone(),
+        port: smtp.port,
+        security: match smtp.tls {
+            config::Tls::Implicit => Security::Implicit,
+            config::Tls::StartTls => Security::StartTls,
+            config::Tls::None => Security::None,
+        },
+        allow_clear: false,
+        hello: hello(),
+        login: login.map(|(user, password)| (user.clone(), Secret::new(password.expose().into()))),
+        ca_file: smtp.ca_file.clone(),
+        timeouts: Timeouts::default(),
+    };
+    Smtp::new(settings).context("the SMTP server of `smtp`")
+}
+
+/// The name this machine gives itself to an SMTP server.
+fn hello() -> String {
+    let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
+    let name = name.trim();
+    let fits = !name.is_empty() && name.len() <= 255 && name.bytes().all(plain);
+    // What a client without a name says (RFC 5321 section 4.1.3).
+    if fits { name.to_owned() } else { "[127.0.0.1]".to_owned() }
 }

@@ -1,8 +1,9 @@
 //! `waypost run`: the embedded worker.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -14,11 +15,13 @@ use crate::log::{Append, Control, Log, Record};
 use crate::model::{CustomerId, MessageChannel};
 use crate::replay::reach;
 use crate::store::{Ledger, SqliteStore, Store};
-use crate::worker::{Clock, Options, Parts, SystemClock};
+use crate::template::TemplateFile;
+use crate::worker::{Clock, Options, Parts, Sending, SystemClock};
 use crate::{release, worker};
 
+use super::setup::TemplatesRead;
 use super::talk::say;
-use super::{Outcome, setup};
+use super::{Outcome, outgoing, setup};
 
 /// How many customers are looked at in one go when the worker opens.
 const PAGE: u32 = 5_000;
@@ -26,7 +29,8 @@ const PAGE: u32 = 5_000;
 /// Run the worker: events by HTTP or standard input, the real clock
 ///
 /// Events come in by HTTP (`POST /events`, one, an array or one a line) and, with --stdin, one a
-/// line on standard input. Decided messages stay in the store: nothing is sent yet.
+/// line on standard input. Messages leave as `deliver` says: unless a provider is configured they
+/// become files in data/caught, and nothing leaves the machine.
 /// It stops on Ctrl-C or SIGTERM, after what was accepted is applied.
 ///
 /// Examples:
@@ -47,21 +51,41 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let config = configured.config;
     let templates = setup::templates_folder(None, &config.templates);
     let journeys = setup::journeys(&config.journeys, templates.as_deref())?;
+    let templates = setup::templates(&config.templates)?;
+    let misfits = templates.compiled.check(&journeys.plans);
+    setup::show(&misfits);
+    if misfits.has_errors() {
+        bail!("the journeys name templates that can't be sent; see above");
+    }
     setup::folders(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(args, &config, &journeys))?;
+    runtime.block_on(serve(args, &config, &journeys, templates))?;
     // Standard input may still be read by a thread that nothing can wake.
     runtime.shutdown_background();
     Ok(Outcome::Done)
 }
 
-async fn serve(args: &Args, config: &Config, journeys: &setup::Journeys) -> anyhow::Result<()> {
+async fn serve(
+    args: &Args,
+    config: &Config,
+    journeys: &setup::Journeys,
+    templates: TemplatesRead,
+) -> anyhow::Result<()> {
     let clock = SystemClock;
     let token = config.http.token.as_ref().map(|token| token.expose());
     let listener = worker::listen(config.http.listen, token).await?;
+    let pages = worker::listen_to_customers(config.http.public).await?;
+    let sending = Sending {
+        templates: templates.compiled,
+        rules: Arc::new(config.rules()),
+        keys: outgoing::keys(config)?,
+        routes: outgoing::routes(config)?,
+        at_once: config.deliver.at_once,
+        pages,
+    };
     let mut log = Log::open(&config.store.log, config.store.partitions).await?;
     let store = SqliteStore::open(&config.store.state).await?;
-    apply(&mut log, config, journeys, &clock).await?;
+    apply(&mut log, config, journeys, &templates.files, &clock).await?;
     say_reach(&store, config, journeys, log.partitions()).await?;
     let mut timelines = Vec::new();
     let reader = log.reader();
@@ -79,6 +103,7 @@ async fn serve(args: &Args, config: &Config, journeys: &setup::Journeys) -> anyh
         say("stopping: taking in what was accepted");
         stopper.send_replace(true);
     });
+    let leaving = outgoing::told(config);
     let parts = Parts {
         log,
         store,
@@ -86,12 +111,13 @@ async fn serve(args: &Args, config: &Config, journeys: &setup::Journeys) -> anyh
         clock,
         timelines,
         listener: Some(listener),
-        sending: None,
+        sending: Some(sending),
         options,
     };
     worker::run(parts, stop, |address| {
         if let Some(address) = address {
             say(&format!("listening on http://{address}"));
+            say(&leaving);
         }
     })
     .await?;
@@ -104,10 +130,11 @@ async fn apply(
     log: &mut Log,
     config: &Config,
     journeys: &setup::Journeys,
+    templates: &[TemplateFile],
     clock: &impl Clock,
 ) -> anyhow::Result<()> {
-    let (id, files) =
-        release::pack(&journeys.sources, &config.rules()).map_err(|reason| anyhow!(reason))?;
+    let (id, files) = release::pack(&journeys.sources, templates, &config.rules())
+        .map_err(|reason| anyhow!(reason))?;
     let last = log.reader().controls().await?.last().copied();
     if last.is_some_and(|control| control.release == id) {
         return Ok(());

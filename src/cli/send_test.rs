@@ -50,14 +50,18 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let configured = setup::configuration(config)?;
     let config = configured.config;
-    let templates = setup::templates(&config.templates)?;
+    let templates = setup::templates(&config.templates)?.compiled;
     let channel = match args.to.contains('@') {
         true => MessageChannel::Email,
         false => MessageChannel::Sms,
     };
     if !templates.has(&args.template, channel) {
         let name = channel.as_str();
-        bail!("there is no template `{}` for {name} in {}", args.template, config.templates.display());
+        bail!(
+            "there is no template `{}` for {name} in {}",
+            args.template,
+            config.templates.display()
+        );
     }
     let data = data(args, &templates)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

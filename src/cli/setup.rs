@@ -10,6 +10,7 @@ use crate::decode::{CloudEvents, Decoder, Mapping, Xdm};
 use crate::diagnostic::Report;
 use crate::journey::{Plan, SourceFile, compile};
 use crate::model::Text;
+use crate::template::{TemplateFile, Templates};
 
 use super::files;
 use super::talk::{colours, say};
@@ -64,6 +65,24 @@ pub(super) fn journeys(folder: &Path, templates: Option<&Path>) -> anyhow::Resul
         bail!("the journeys have mistakes; see above");
     }
     Ok(Journeys { sources, plans })
+}
+
+/// Templates that compile.
+pub(super) struct TemplatesRead {
+    pub files: Vec<TemplateFile>,
+    pub compiled: Templates,
+}
+
+/// Reads and compiles the templates; mistakes in them are shown and end the command. A folder that
+/// is not there has none.
+pub(super) fn templates(folder: &Path) -> anyhow::Result<TemplatesRead> {
+    let files = if folder.is_dir() { Templates::read(folder)? } else { Vec::new() };
+    let (compiled, report) = Templates::compile(&files, &folder.display().to_string());
+    show(&report);
+    if report.has_errors() {
+        bail!("the templates have mistakes; see above");
+    }
+    Ok(TemplatesRead { files, compiled })
 }
 
 /// Makes the folders of the two files, where they are not there yet.

@@ -9,9 +9,12 @@ use crate::journey::{Rules, SourceFile, Status, compile};
 use crate::lane::{self, Timeline};
 use crate::log::{LogReader, ReleaseFiles};
 use crate::model::{ReleaseId, Timestamp, derive};
+use crate::template::TemplateFile;
 
 /// The name under which the rules are kept among the files.
 const RULES: &str = "rules.json";
+/// What stands before the path of a template among the files.
+const TEMPLATE: &str = "template:";
 /// The name under which is kept what made the release.
 const BUILD: &str = "build.json";
 
@@ -38,8 +41,12 @@ pub enum Error {
 ///
 /// # Errors
 /// The reason, if the rules can't be written as JSON.
-pub fn pack(sources: &[SourceFile], rules: &Rules) -> Result<(ReleaseId, ReleaseFiles), String> {
-    pack_by(&Build::this(), sources, rules)
+pub fn pack(
+    sources: &[SourceFile],
+    templates: &[TemplateFile],
+    rules: &Rules,
+) -> Result<(ReleaseId, ReleaseFiles), String> {
+    pack_by(&Build::this(), sources, templates, rules)
 }
 
 /// What made a release, besides its authors.
@@ -60,12 +67,15 @@ impl Build<'static> {
 fn pack_by(
     build: &Build<'_>,
     sources: &[SourceFile],
+    templates: &[TemplateFile],
     rules: &Rules,
 ) -> Result<(ReleaseId, ReleaseFiles), String> {
     let mut files: ReleaseFiles = sources
         .iter()
         .map(|source| (source.path.clone(), source.text.clone().into_bytes()))
         .collect();
+    let template = |file: &TemplateFile| (format!("{TEMPLATE}{}", file.path), file.bytes.clone());
+    files.extend(templates.iter().map(template));
     let json = |written: serde_json::Result<Vec<u8>>| written.map_err(|error| error.to_string());
     files.push((RULES.to_owned(), json(serde_json::to_vec(rules))?));
     files.push((BUILD.to_owned(), json(serde_json::to_vec(build))?));
@@ -83,8 +93,10 @@ pub fn unpack(id: ReleaseId, files: &ReleaseFiles) -> Result<lane::Release, Erro
     let wrong = |what: String| Error::Compile { id, what };
     let mut rules = Rules::default();
     let mut sources = Vec::new();
-    // What made it is for people, and for the id: every build compiles what it understands.
-    for (path, bytes) in files.iter().filter(|(path, _)| path != BUILD) {
+    // What made it is for people, and for the id: every build compiles what it understands. The
+    // words of messages decide nothing.
+    let decides = |path: &str| path != BUILD && !path.starts_with(TEMPLATE);
+    for (path, bytes) in files.iter().filter(|(path, _)| decides(path)) {
         if path == RULES {
             rules = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         } else {
@@ -184,7 +196,7 @@ mod tests {
     fn a_release_unpacks_to_what_was_packed() {
         let shop = Shop { name: Some("Shop".into()), ..Shop::default() };
         let rules = Rules { default_shop: shop, ..Rules::default() };
-        let (id, files) = pack(&sources(), &rules).unwrap();
+        let (id, files) = pack(&sources(), &[], &rules).unwrap();
         let release = unpack(id, &files).unwrap();
         assert_eq!((release.id, &release.rules), (id, &rules));
         let names: Vec<&str> = release.plans.iter().map(|plan| plan.name.as_str()).collect();
@@ -193,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_release_names_its_build_and_time_zones() {
-        let (_, files) = pack(&sources(), &Rules::default()).unwrap();
+        let (_, files) = pack(&sources(), &[], &Rules::default()).unwrap();
         let (_, build) = files.iter().find(|(path, _)| path == BUILD).unwrap();
         let build: serde_json::Value = serde_json::from_slice(build).unwrap();
         assert_eq!(build["waypost"], env!("CARGO_PKG_VERSION"));
