@@ -25,6 +25,9 @@ pub mod engine;
 // The configuration: waypost.yaml and the environment, checked like a journey.
 pub mod config;
 
+// What messages say: files compiled and checked once, rendered for each message.
+pub mod template;
+
 // Bytes in, events out: XDM, CloudEvents, and anything else by a mapping file.
 pub mod decode;
 

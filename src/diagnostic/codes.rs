@@ -53,6 +53,17 @@ codes! {
     UnknownName = "E0402", "A condition names a variable, field or function that does not exist.";
     TypeMismatch = "E0403", "A condition puts together what does not go together.";
     OutOfScope = "E0404", "A condition reads a variable that means nothing at this place.";
+    TemplateFile = "E0501", "A file is no part of a template, or does not fit the others of its folder.";
+    TemplateSyntax = "E0502", "Handlebars is not written correctly, or uses a part of it that templates do without.";
+    UnknownPartial = "E0503", "A partial does not exist, or contains itself.";
+    UnknownVariable = "E0504", "A template names a variable or function that does not exist.";
+    MayBeMissing = "E0505", "A template uses a value that may be missing, and does not say what then.";
+    WrongUse = "E0506", "A value is printed, or given to a function or block, that it does not fit.";
+    UnsafePlace = "E0507", "A variable stands where it can't be made safe, such as in a style.";
+    Markup = "E0508", "The MJML or HTML of a template is wrong.";
+    BadSample = "E0509", "A template's sample is missing or does not fit, or the template can't be rendered with it.";
+    NoChannel = "E0510", "A message step names a template that has nothing for its channel.";
+    NoUnsubscribe = "E0511", "A marketing mail does not say how to unsubscribe, or where the shop is.";
 }
 
 #[cfg(test)]
