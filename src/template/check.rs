@@ -153,9 +153,14 @@ impl Checker<'_> {
         let Some(kind) = typed else { return };
         let help = match kind {
             Kind::Text | Kind::Int => return,
+            Kind::Money if is_call => format!("write `{{{{money ({shown} …)}}}}`"),
             Kind::Money => format!("write `{{{{money {shown}}}}}`"),
             Kind::Time => format!("write `{{{{date {shown} \"long\"}}}}`"),
+            Kind::Bool if is_call => format!("write `{{{{#if ({shown} …)}}}} … {{{{/if}}}}`"),
             Kind::Bool => format!("write `{{{{#if {shown}}}}} … {{{{/if}}}}`"),
+            Kind::Items if is_call => {
+                "write `{{#each (first cart.items 3)}} … {{/each}}`".to_owned()
+            }
             Kind::Items => format!("write `{{{{#each (first {shown} 3)}}}} … {{{{/each}}}}`"),
             Kind::Item => "write one of its fields, such as `{{name}}`".to_owned(),
             Kind::Group(_) | Kind::Attributes => format!("write one of them, after `{shown}.`"),
@@ -381,8 +386,8 @@ impl Checker<'_> {
         };
         let given = tag.params.len();
         let too_many = given > function.takes.len() && !function.more;
-        let options = if function.options { 0 } else { tag.hash.len() };
-        if given < function.needed || too_many || options > 0 {
+        let stray = if function.options { 0 } else { tag.hash.len() };
+        if given < function.needed || too_many || stray > 0 {
             let span = self.locate(name);
             let help = format!("write it as in `{}`", function.usage);
             let message = format!("`{name}` does not take what it is given");
@@ -394,7 +399,9 @@ impl Checker<'_> {
             let takes = function.takes.get(index).or(function.takes.last())?;
             kinds.push(self.argument(function, *takes, param));
         }
-        for option in tag.hash.values() {
+        let mut options: Vec<_> = tag.hash.iter().collect();
+        options.sort_by_key(|(name, _)| *name);
+        for (_, option) in options {
             kinds.push(self.argument(function, Takes::A(&[Kind::Text]), option));
         }
         let first = kinds.first().copied().flatten();

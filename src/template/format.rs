@@ -110,120 +110,45 @@ impl Number {
 /// The ways to write a date, with what each looks like in English.
 pub(super) const DATES: [&str; 6] = ["short", "long", "full", "day", "weekday", "time"];
 
-/// Names of a language: months, months in short, weekdays from Monday on.
+/// Names of a language, each list with spaces between: months, months in short, weekdays from
+/// Monday on.
 struct Names {
-    months: [&'static str; 12],
-    short: [&'static str; 12],
-    weekdays: [&'static str; 7],
+    months: &'static str,
+    short: &'static str,
+    weekdays: &'static str,
 }
 
-fn names(language: &str) -> Option<&'static Names> {
-    Some(match language {
-        "en" => &Names {
-            months: [
-                "January",
-                "February",
-                "March",
-                "April",
-                "May",
-                "June",
-                "July",
-                "August",
-                "September",
-                "October",
-                "November",
-                "December",
-            ],
-            short: [
-                "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-            ],
-            weekdays: [
-                "Monday",
-                "Tuesday",
-                "Wednesday",
-                "Thursday",
-                "Friday",
-                "Saturday",
-                "Sunday",
-            ],
-        },
-        "nl" => &Names {
-            months: [
-                "januari",
-                "februari",
-                "maart",
-                "april",
-                "mei",
-                "juni",
-                "juli",
-                "augustus",
-                "september",
-                "oktober",
-                "november",
-                "december",
-            ],
-            short: [
-                "jan", "feb", "mrt", "apr", "mei", "jun", "jul", "aug", "sep", "okt", "nov", "dec",
-            ],
-            weekdays: [
-                "maandag",
-                "dinsdag",
-                "woensdag",
-                "donderdag",
-                "vrijdag",
-                "zaterdag",
-                "zondag",
-            ],
-        },
-        "de" => &Names {
-            months: [
-                "Januar",
-                "Februar",
-                "März",
-                "April",
-                "Mai",
-                "Juni",
-                "Juli",
-                "August",
-                "September",
-                "Oktober",
-                "November",
-                "Dezember",
-            ],
-            short: ["01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12"],
-            weekdays: [
-                "Montag",
-                "Dienstag",
-                "Mittwoch",
-                "Donnerstag",
-                "Freitag",
-                "Samstag",
-                "Sonntag",
-            ],
-        },
-        "fr" => &Names {
-            months: [
-                "janvier",
-                "février",
-                "mars",
-                "avril",
-                "mai",
-                "juin",
-                "juillet",
-                "août",
-                "septembre",
-                "octobre",
-                "novembre",
-                "décembre",
-            ],
-            short: [
-                "janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.",
-                "nov.", "déc.",
-            ],
-            weekdays: ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
-        },
+fn names(language: &str) -> Option<Names> {
+    let (months, short, weekdays) = match language {
+        "en" => (
+            "January February March April May June July August September October November December",
+            "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+            "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
+        ),
+        "nl" => (
+            "januari februari maart april mei juni juli augustus september oktober november december",
+            "jan feb mrt apr mei jun jul aug sep okt nov dec",
+            "maandag dinsdag woensdag donderdag vrijdag zaterdag zondag",
+        ),
+        "de" => (
+            "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+            // A short date is written in numbers.
+            "01 02 03 04 05 06 07 08 09 10 11 12",
+            "Montag Dienstag Mittwoch Donnerstag Freitag Samstag Sonntag",
+        ),
+        "fr" => (
+            "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+            "janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.",
+            "lundi mardi mercredi jeudi vendredi samedi dimanche",
+        ),
         _ => return None,
-    })
+    };
+    Some(Names { months, short, weekdays })
+}
+
+/// The name of this place, from 0, in a list.
+fn nth(list: &'static str, place: i8) -> &'static str {
+    list.split(' ').nth(usize::from(place.unsigned_abs())).unwrap_or_default()
 }
 
 /// A time on the wall clock of a zone, in a language; `how` is one of [`DATES`], else `long`.
@@ -245,11 +170,9 @@ pub(super) fn date(time: Timestamp, zone: &Zone, locale: &str, how: &str) -> Str
     let Some(names) = names(&language) else {
         return format!("{year:04}-{:02}-{day:02}", zoned.month());
     };
-    // Within their lists: jiff's months are 1 to 12, its weekdays 0 to 6.
-    let month = names.months[usize::from(zoned.month().unsigned_abs()).saturating_sub(1).min(11)];
-    let short = names.short[usize::from(zoned.month().unsigned_abs()).saturating_sub(1).min(11)];
-    let offset = zoned.weekday().to_monday_zero_offset().unsigned_abs();
-    let weekday = names.weekdays[usize::from(offset).min(6)];
+    let month = nth(names.months, zoned.month() - 1);
+    let short = nth(names.short, zoned.month() - 1);
+    let weekday = nth(names.weekdays, zoned.weekday().to_monday_zero_offset());
     let number = match language.as_str() {
         "de" => format!("{day}."),
         "fr" if day == 1 => "1er".to_owned(),

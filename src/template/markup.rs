@@ -23,10 +23,10 @@ const TEXTS: [&str; 3] = ["alt", "title", "aria-label"];
 /// The deepest nesting of elements: parsers of markup call themselves for each.
 const LEVELS_MAX: usize = 100;
 
-/// HTML elements without an end.
-const VOID: [&str; 14] = [
+/// HTML elements without an end, and those whose end may be left out.
+const VOID: [&str; 16] = [
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
-    "track", "wbr",
+    "track", "wbr", "p", "li",
 ];
 
 /// MJML's elements, each with those it may stand in; none means anywhere in the head.
@@ -94,6 +94,7 @@ pub(super) fn look(whole: &Spliced, format: Format, report: &mut Report) -> Mark
         report,
         at: 0,
         open: Vec::new(),
+        blocks: Vec::new(),
         insertions: Vec::new(),
         inline_styles: String::new(),
     };
@@ -109,6 +110,8 @@ struct Look<'a> {
     at: usize,
     /// The elements that are open, in lower case.
     open: Vec<String>,
+    /// For each block that is open, in how many elements it stands.
+    blocks: Vec<usize>,
     insertions: Vec<(usize, String)>,
     inline_styles: String,
 }
@@ -126,6 +129,7 @@ impl<'a> Look<'a> {
         while let Some(next) = self.rest().find(['<', '{']) {
             self.at += next;
             if let Some(tag) = self.tag_at(self.at) {
+                self.block(tag);
                 self.at = tag.span.end;
             } else if self.rest().starts_with("<!--[if") {
                 // Outlook reads what stands in a conditional comment.
@@ -141,6 +145,25 @@ impl<'a> Look<'a> {
             } else {
                 self.at += 1;
             }
+        }
+    }
+
+    /// A block that holds half an element would leave the other half behind.
+    fn block(&mut self, tag: &Tag<'_>) {
+        match tag.kind {
+            TagKind::Open(_) => self.blocks.push(self.open.len()),
+            TagKind::Else | TagKind::Close(_) => {
+                let Some(level) = self.blocks.last().copied() else { return };
+                if level != self.open.len() {
+                    let message = "this block begins and ends in different elements";
+                    let help = "put blocks around whole elements";
+                    self.fail(Code::Markup, tag.span.clone(), message, help);
+                }
+                if matches!(tag.kind, TagKind::Close(_)) {
+                    self.blocks.pop();
+                }
+            }
+            TagKind::Comment | TagKind::Partial(_) | TagKind::Print(_) => {}
         }
     }
 
@@ -168,7 +191,7 @@ impl<'a> Look<'a> {
             let rest = self.rest();
             let trimmed = rest.trim_start();
             self.at += rest.len() - trimmed.len();
-            if trimmed.is_empty() {
+            if trimmed.is_empty() || trimmed.starts_with('<') {
                 let message = format!("the tag `<{name}` has no end");
                 self.fail(Code::Markup, start..name_span.end, message, "end it with `>`");
                 return false;
@@ -181,7 +204,7 @@ impl<'a> Look<'a> {
             } else if let Some(tag) = self.tag_at(self.at) {
                 self.unsafe_place(tag.span.clone(), "inside of a tag");
                 self.at = tag.span.end;
-            } else if trimmed.starts_with(['/', '=', '"', '\'', '<', '{']) {
+            } else if trimmed.starts_with(['/', '=', '"', '\'', '{']) {
                 self.at += 1;
             } else {
                 inline |= self.attribute();

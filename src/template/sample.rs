@@ -11,7 +11,7 @@ use crate::model::{Amount, Currency, Timestamp, Zone};
 use super::Templates;
 use super::data::Frame;
 use super::folder::Folder;
-use super::schema::{ITEM, Kind};
+use super::schema::{GROUPS, ITEM, Kind};
 
 /// The sample of a template, if it is one; mistakes go to the report.
 pub(super) fn read(name: &str, folder: &Folder, report: &mut Report) -> Option<Json> {
@@ -73,6 +73,10 @@ fn fits(groups: &Map<String, Json>, file: &Arc<SourceFile>, report: &mut Report)
             }
             continue;
         };
+        if !GROUPS.contains(&name.as_str()) {
+            fail(name, format!("decisions have no `{name}`"));
+            continue;
+        }
         for (field, value) in fields {
             let path = format!("{name}.{field}");
             match Var::named(&path) {

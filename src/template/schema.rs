@@ -86,8 +86,14 @@ pub(super) const FRAME: &[(&str, Kind, bool, &str)] = &[
     ("unsubscribe_url", Kind::Text, false, "Where to unsubscribe; marketing mails have it."),
 ];
 
-/// Groups in the order of the reference.
-const GROUPS: [&str; 8] = ["customer", "cart", "event", "orders", "browse", "run", "shop", "brand"];
+/// Groups of a decision's data, in the order of the reference.
+pub(super) const GROUPS: [&str; 6] = ["customer", "cart", "event", "orders", "browse", "run"];
+/// Groups of what surrounds it.
+const FRAME_GROUPS: [&str; 2] = ["shop", "brand"];
+
+fn groups() -> impl Iterator<Item = &'static str> {
+    GROUPS.into_iter().chain(FRAME_GROUPS)
+}
 
 /// What a message by a channel sees.
 #[derive(Clone, Copy)]
@@ -110,7 +116,7 @@ impl Schema<'_> {
             ["customer", "attributes"] => known(Kind::Attributes, false),
             ["customer", "attributes", _] => known(Kind::Text, false),
             ["brand", name] if self.brand.contains_key(*name) => known(Kind::Text, true),
-            [group] => match GROUPS.iter().find(|known| *known == group) {
+            [group] => match groups().find(|known| known == group) {
                 Some(group) => known(Kind::Group(group), true),
                 None => Err(self.unknown(path)),
             },
@@ -167,8 +173,8 @@ impl Schema<'_> {
             .or_else(|| nearest(&whole, all()).map(str::to_owned))
             .map(|path| format!("did you mean `{path}`?"));
         if fields.is_empty() {
-            let known =
-                format!("known are {}, now, cart_url and unsubscribe_url", GROUPS.join(", "));
+            let groups = groups().collect::<Vec<_>>().join(", ");
+            let known = format!("known are {groups}, now, cart_url and unsubscribe_url");
             let message = format!("no variable is called `{whole}`");
             return Unknown { message, help: suggestion.unwrap_or(known) };
         }

@@ -62,8 +62,8 @@ impl<'a> Scopes<'a> {
         let mut rest = path;
         let mut depth = self.open.len() - 1;
         if let Some(local) = rest.strip_prefix('@') {
-            if let Some(of_root) = local.strip_prefix("root.") {
-                return self.from_root(of_root);
+            if let Some(rest) = local.strip_prefix("root.") {
+                return self.of_root(rest);
             }
             let kind = match local {
                 "index" if self.loops > 0 => Kind::Int,
@@ -96,7 +96,7 @@ impl<'a> Scopes<'a> {
         self.within(&self.open[depth], rest)
     }
 
-    fn from_root(&self, path: &str) -> Option<(String, Value)> {
+    fn of_root(&self, path: &str) -> Option<(String, Value)> {
         let segments = segments(path);
         let known = self.schema.variable(&borrowed(&segments)).ok()?;
         Some((segments.join("."), Value::At(segments, known)))
@@ -104,7 +104,7 @@ impl<'a> Scopes<'a> {
 
     fn within(&self, scope: &Scope, path: &str) -> Option<(String, Value)> {
         match &scope.value {
-            Value::Root => self.from_root(path),
+            Value::Root => self.of_root(path),
             Value::Item => {
                 let known = self.schema.item_field(path).ok()?;
                 let name = format!("{}#{path}", scope.id);
@@ -112,7 +112,7 @@ impl<'a> Scopes<'a> {
             }
             Value::At(outer, _) => {
                 let whole: Vec<String> = outer.iter().cloned().chain(segments(path)).collect();
-                self.from_root(&whole.join("."))
+                self.of_root(&whole.join("."))
             }
             Value::Made(_) => None,
         }

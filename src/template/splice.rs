@@ -37,12 +37,16 @@ pub(super) struct Page<'a> {
 }
 
 impl Parts<'_> {
-    /// The whole text of a page: in its layout, with partials and brand; `None`, with the reasons
-    /// in the report, if it can't be put together.
+    /// The whole text of a page: in its layout, with partials and brand. What is not there is
+    /// reported and left out; `None`, with the reasons in the report, if more would only follow.
     pub(super) fn whole(&self, page: &Page<'_>, report: &mut Report) -> Option<Spliced> {
-        let before = report.error_count();
-        let mut splicing =
-            Splicing { parts: self, page: page.clone(), whole: Spliced::default(), report };
+        let mut splicing = Splicing {
+            parts: self,
+            page: page.clone(),
+            whole: Spliced::default(),
+            report,
+            broken: false,
+        };
         let layout = self.layout().filter(|_| self.layout && !self.stands_alone(page));
         match layout {
             Some(layout) => {
@@ -56,6 +60,7 @@ impl Parts<'_> {
                 splicing.add(layout, 0..layout.text.len(), &mut vec!["_layout".to_owned()]);
             }
             None if self.format == Format::Mjml && !self.stands_alone(page) => {
+                splicing.broken = true;
                 let message = "there is neither a layout nor an `<mjml>` of its own";
                 splicing.report.push(
                     Diagnostic::error(Code::Markup, page.file, page.body.start..page.body.start, message)
@@ -64,8 +69,7 @@ impl Parts<'_> {
             }
             None => splicing.add(page.file, page.body.clone(), &mut Vec::new()),
         }
-        let whole = splicing.whole;
-        (report.error_count() == before).then_some(whole)
+        (!splicing.broken).then_some(splicing.whole)
     }
 
     /// A line of the front matter: with its brand, without layout and partials.
@@ -76,7 +80,6 @@ impl Parts<'_> {
         text: &str,
         report: &mut Report,
     ) -> Option<Spliced> {
-        let before = report.error_count();
         // Where YAML's escapes change nothing, places in the line are places in the file.
         let written = file.text.get(span.clone()).and_then(|written| written.find(text));
         let mut splicing = Splicing {
@@ -84,6 +87,7 @@ impl Parts<'_> {
             page: Page { file, body: 0..0 },
             whole: Spliced::default(),
             report,
+            broken: false,
         };
         match written {
             Some(offset) => {
@@ -98,8 +102,7 @@ impl Parts<'_> {
                 splicing.whole = whole;
             }
         }
-        let whole = splicing.whole;
-        (report.error_count() == before).then_some(whole)
+        (!splicing.broken).then_some(splicing.whole)
     }
 
     fn layout(&self) -> Option<&Arc<SourceFile>> {
@@ -133,6 +136,8 @@ struct Splicing<'a> {
     page: Page<'a>,
     whole: Spliced,
     report: &'a mut Report,
+    /// Whether something is missing without which the rest makes no sense.
+    broken: bool,
 }
 
 impl Splicing<'_> {
@@ -142,7 +147,8 @@ impl Splicing<'_> {
             Ok(found) => found,
             Err(error) => {
                 let place = span.start + error.span.start..span.start + error.span.end;
-                return self.fail(Code::TemplateSyntax, file, place, error.message, error.help);
+                self.broken = true;
+                return self.fail(Code::TemplateSyntax, file, place, error.message, &error.help);
             }
         };
         let mut from = span.start;
@@ -163,6 +169,7 @@ impl Splicing<'_> {
                 _ => {}
             }
             if self.whole.text.len() > SPLICED_BYTES_MAX {
+                self.broken = true;
                 let message = "the template is too large with its partials";
                 let help = "a mail that is larger than 100 KB is cut off by mail programs";
                 return self.fail(Code::TooLarge, file, span.start..span.start, message, help);

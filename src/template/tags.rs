@@ -24,12 +24,12 @@ pub(super) enum TagKind<'t> {
     Comment,
     /// `{{> name}}`, with what follows the `>`.
     Partial(&'t str),
-    /// `{{#if x}}`.
-    Open,
+    /// `{{#if x}}`, with its name.
+    Open(&'t str),
     /// `{{else}}`.
     Else,
-    /// `{{/if}}`.
-    Close,
+    /// `{{/if}}`, with its name.
+    Close(&'t str),
     /// `{{x}}`, with what stands between the braces.
     Print(&'t str),
 }
@@ -40,41 +40,68 @@ pub(super) struct TagError {
     /// Where.
     pub span: Range<usize>,
     /// What is wrong.
-    pub message: &'static str,
+    pub message: String,
     /// The way out.
-    pub help: &'static str,
+    pub help: String,
 }
 
-/// The tags of a text in their order.
+impl TagError {
+    fn new(span: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { span, message: message.into(), help: help.into() }
+    }
+}
+
+/// The tags of a text in their order. Blocks that are open in it end in it.
 pub(super) fn tags(text: &str) -> Result<Vec<Tag<'_>>, TagError> {
     let mut found = Vec::new();
     let mut at = 0;
-    let mut levels = 0_usize;
+    // The blocks that are open, each with its place.
+    let mut open: Vec<(&str, Range<usize>)> = Vec::new();
     while let Some(start) = text[at..].find("{{").map(|offset| at + offset) {
         let tag = tag(text, start)?;
+        let span = tag.span.clone();
         match tag.kind {
-            TagKind::Open => levels += 1,
-            TagKind::Close => levels = levels.saturating_sub(1),
+            TagKind::Open(name) => open.push((name, span.clone())),
+            TagKind::Close(name) => match open.pop() {
+                Some((opened, _)) if opened == name => {}
+                Some((opened, _)) => {
+                    let message = format!("`{{{{#{opened}}}}}` is closed by `{{{{/{name}}}}}`");
+                    let help = format!("close it by `{{{{/{opened}}}}}`");
+                    return Err(TagError::new(span, message, help));
+                }
+                None => {
+                    let help = format!("open it by `{{{{#{name} …}}}}`, in this file");
+                    return Err(TagError::new(span, "no block is open here", help));
+                }
+            },
+            TagKind::Else if open.is_empty() => {
+                let help = "`{{else}}` stands between `{{#if x}}` and `{{/if}}`";
+                return Err(TagError::new(span, "no block is open here", help));
+            }
             _ => {}
         }
-        if levels > LEVELS_MAX {
-            return Err(TagError {
-                span: tag.span,
-                message: "blocks are nested too deeply",
-                help: "at most 16 blocks may stand inside of each other",
-            });
+        if open.len() > LEVELS_MAX {
+            let help = "at most 16 blocks may stand inside of each other";
+            return Err(TagError::new(span, "blocks are nested too deeply", help));
         }
         at = tag.span.end;
         found.push(tag);
     }
-    Ok(found)
+    match open.pop() {
+        None => Ok(found),
+        Some((name, span)) => {
+            let help = format!("end it by `{{{{/{name}}}}}`, in this file");
+            Err(TagError::new(span, "this block has no end", help))
+        }
+    }
 }
 
 /// The tag that begins here.
 fn tag(text: &str, start: usize) -> Result<Tag<'_>, TagError> {
     let rest = &text[start..];
-    let fail =
-        |length: usize, message, help| Err(TagError { span: start..start + length, message, help });
+    let fail = |length: usize, message: &str, help: &str| {
+        Err(TagError::new(start..start + length, message, help))
+    };
     if text[..start].ends_with('\\') {
         let help = "templates have no way to print two braces; write it without the backslash";
         return fail(2, "a backslash before braces", help);
@@ -114,8 +141,8 @@ fn tag(text: &str, start: usize) -> Result<Tag<'_>, TagError> {
                 "possible are if, unless, each, with",
             );
         }
-        Some(b'#') => TagKind::Open,
-        Some(b'/') => TagKind::Close,
+        Some(b'#') => TagKind::Open(first_word(&inner[1..])),
+        Some(b'/') => TagKind::Close(first_word(&inner[1..])),
         Some(b'*') => {
             return fail(end, "templates have no decorators", "print a value or call a function");
         }
@@ -124,6 +151,10 @@ fn tag(text: &str, start: usize) -> Result<Tag<'_>, TagError> {
         _ => TagKind::Print(inner),
     };
     Ok(Tag { span: start..start + end, kind })
+}
+
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or_default()
 }
 
 /// The longest tag that is no comment, in bytes.
@@ -179,9 +210,9 @@ mod tests {
             kinds,
             [
                 TagKind::Print("x"),
-                TagKind::Open,
+                TagKind::Open("if"),
                 TagKind::Else,
-                TagKind::Close,
+                TagKind::Close("if"),
                 TagKind::Comment,
                 TagKind::Comment,
                 TagKind::Partial("foot"),
@@ -200,6 +231,10 @@ mod tests {
             ("{{!-- x }}", "no end"),
             ("{{#> x}}", "no such blocks"),
             ("{{* x}}", "decorators"),
+            ("{{#if x}}", "no end"),
+            ("{{#if x}}{{/each}}", "closed by"),
+            ("{{/if}}", "no block"),
+            ("{{else}}", "no block"),
             (&"{{#if x}}".repeat(17), "too deeply"),
             (&format!("{{{{{}x{}}}}}", "(".repeat(17), ")".repeat(17)), "parentheses"),
         ] {

@@ -1,5 +1,3 @@
-use serde_json::json;
-
 use super::*;
 use crate::model::Zone;
 
@@ -7,7 +5,7 @@ fn file(path: &str, text: &str) -> TemplateFile {
     TemplateFile { path: path.to_owned(), bytes: text.into() }
 }
 
-const SAMPLE: &str = include_str!("../../templates/abandoned-cart/first/sample.json");
+const SAMPLE: &str = include_str!("../../templates/abandoned-cart/second/sample.json");
 
 const LAYOUT: &str = r#"<mjml>
   <mj-head>
@@ -76,6 +74,37 @@ fn a_cart_mail() {
         unsubscribe_url: Some("https://w.shop.example/u/1"),
     };
     let mail = templates.email("cart", &sample, &frame).expect("a mail");
-    println!("{}\n{}\n{}\n{}", mail.subject, mail.preheader, mail.text, mail.html);
-    let _ = json!(null);
+    assert_eq!(mail.subject, "Ann, your cart & more");
+    assert_eq!(mail.preheader, "3 items wait");
+    assert_eq!(mail.locale.as_deref(), Some("nl"));
+    for part in [
+        "<html lang=\"nl\"",
+        "<title>Ann, your cart &amp; more</title>",
+        ">3 items wait&#847;",
+        "utm_campaign&#x3D;cart",
+        ">Total: €\u{a0}300,85, on dinsdag 3 maart 2026<",
+        "href=\"https://shop.example/cart?id&#x3D;500033\"",
+        "href=\"https://w.shop.example/u/1\"",
+        "<p class=\"note\" style=\"color: #555555",
+        "font-family:Helvetica, 'Arial'",
+        "prefers-color-scheme: dark",
+    ] {
+        assert!(mail.html.contains(part), "{part} is not in\n{}", mail.html);
+    }
+    assert!(!mail.html.contains("{{") && !mail.html.contains("googleapis"), "{}", mail.html);
+    assert_eq!(
+        mail.text,
+        "Dag\n\
+         Cedar Track Spike <https://shop.example/products/FH-22-C4?utm_campaign=cart>\n\
+         Cedar Track Spike, €\u{a0}209,85\n\
+         Cedar Hammock <https://shop.example/products/FH-32-C5?utm_campaign=cart>\n\
+         Cedar Hammock, €\u{a0}61,15\n\
+         and 1 more\n\n\
+         Total: €\u{a0}300,85, on dinsdag 3 maart 2026\n\
+         Back to your cart <https://shop.example/cart?id=500033>\n\n\
+         Your shop, Your shop, Main Street 1, 1000 Town Unsubscribe <https://w.shop.example/u/1>\n"
+    );
+    let sms = templates.sms("cart", &sample, &frame).expect("an SMS");
+    assert_eq!(sms.text, "Your shop: 3 items wait. https://shop.example/cart?id=500033");
+    assert_eq!(templates.locales("cart", MessageChannel::Email), ["nl"]);
 }

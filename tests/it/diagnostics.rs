@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use waypost::config::Config;
 use waypost::diagnostic::{Code, Report, SourceFile};
+use waypost::template::{TemplateFile, Templates};
 
 /// A case: its title, its files, and the report that is expected.
 struct Case {
@@ -39,6 +40,27 @@ fn configurations() {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         Config::read(of("waypost.yaml"), Path::new(""), &variables).1
+    });
+}
+
+/// Files below `journeys` are compiled and held against the templates.
+#[test]
+fn templates() {
+    check("templates.txt", |files| {
+        let (journeys, templates): (Vec<_>, Vec<_>) =
+            files.iter().cloned().partition(|file| file.path.starts_with("journeys/"));
+        let templates: Vec<TemplateFile> = templates
+            .into_iter()
+            .map(|file| TemplateFile {
+                path: file.path.trim_start_matches("templates/").to_owned(),
+                bytes: file.text.into_bytes(),
+            })
+            .collect();
+        let (templates, mut report) = Templates::compile(&templates, "templates");
+        let (plans, of_journeys) = waypost::journey::compile(&journeys, None);
+        assert!(of_journeys.is_empty(), "{}", of_journeys.render(false));
+        report.extend(templates.check(&plans));
+        report
     });
 }
 
