@@ -62,8 +62,9 @@ impl Shop {
             let (file, text) = match pair[0] {
                 "email:" | "template:" => (
                     "email.html",
-                    "---\nsubject: Hello\n---\n<html><body><p>Hello.</p>\
-                     <p>{{default shop.postal_address \"\"}} {{unsubscribe_url}}</p></body></html>\n",
+                    "---\nsubject: Hello\npreheader: It is us.\n---\n<html lang=\"en\"><body><p>Hello.</p>\
+                     <p>{{default shop.postal_address \"\"}} {{default unsubscribe_url \"\"}}</p>\
+                     </body></html>\n",
                 ),
                 "sms:" => ("sms.txt", "Hello.\n"),
                 _ => continue,
@@ -72,6 +73,7 @@ impl Shop {
                 let folder = self.path("templates").join(pair[1]);
                 std::fs::create_dir_all(&folder).expect("a folder");
                 std::fs::write(folder.join(file), text).expect("a template");
+                std::fs::write(folder.join("sample.json"), "{}").expect("a sample");
             }
         }
     }
