@@ -156,6 +156,9 @@ impl Wire {
         let mut reply = String::new();
         loop {
             let mut line = self.line().await?;
+            if line.len() < 3 || !line.as_bytes()[..3].iter().all(u8::is_ascii_digit) {
+                return Err(Broken::Malformed);
+            }
             if line.len() == 3 {
                 line.push(' ');
             }

@@ -8,7 +8,7 @@ use waypost::model::Timestamp;
 use super::{address, reminder};
 
 /// What every full message has, in the order of the wire; nothing else, and each once.
-const HEADERS: [&str; 14] = [
+pub(super) const HEADERS: [&str; 14] = [
     "From",
     "To",
     "Subject",
@@ -113,7 +113,7 @@ fn what_an_operator_sets_wrongly_is_named() {
 }
 
 /// Texts as profiles hold them, and worse.
-fn hostile() -> impl Strategy<Value = String> {
+pub(super) fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<String>(),
         Just("\r\nBcc: all@shop.example\r\n\r\n".to_owned()),
@@ -176,7 +176,7 @@ fn one_mailbox(header: Option<&HeaderValue<'_>>, expected: &Mailbox, text: &str)
 }
 
 /// What of a text must come out: line ends as CRLF, no control characters but tabs.
-fn as_body(text: &str) -> String {
+pub(super) fn as_body(text: &str) -> String {
     let lines = text.replace("\r\n", "\n").replace('\r', "\n");
     let lines: String =
         lines.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect();

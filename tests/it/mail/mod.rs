@@ -1,9 +1,18 @@
 //! Mail: what is built is read by others, what is sent meets real servers and bad ones.
 
 mod build;
+mod judged;
+mod postfix;
+mod server;
+mod smtp;
 
 use waypost::mail::{Address, Mailbox, Message, Unsubscribe};
 use waypost::model::{MessageId, Timestamp};
+
+/// A file that tests share.
+fn fixture(folder: &str, file: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder).join(file)
+}
 
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
