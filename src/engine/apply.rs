@@ -347,11 +347,8 @@ impl Engine {
                 run.cart.is_some() && told.contains(&&run.cart)
             }
             Matching::SameOrder => {
-                let id = |facts: Option<&crate::model::OrderFacts>| {
-                    facts.and_then(|order| order.id.clone())
-                };
-                let own = id(run.start.order.as_deref());
-                own.is_some() && own == id(event.order.as_deref())
+                let orders = (run.start.order.as_deref(), event.order.as_deref());
+                matches!(orders, (Some(own), Some(told)) if orders::may_be_one(own, told))
             }
         };
         kind && rule.condition.as_ref().is_none_or(|condition| {

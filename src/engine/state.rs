@@ -193,11 +193,21 @@ pub struct Orders {
     pub recent: Vec<OrderMark>,
 }
 
+/// What tells orders apart: hashes of the number, and of the scope within which it is unique, where a
+/// report named one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OrderNumber {
+    /// Hash of the number; of the event for an order without one.
+    pub number: u64,
+    /// Short hash of the scope.
+    pub scope: Option<u32>,
+}
+
 /// One order, remembered so that it counts once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderMark {
-    /// Hash of scope and number.
-    pub key: u64,
+    /// Its number.
+    pub number: OrderNumber,
     /// When it was placed.
     pub at: Timestamp,
     /// The source that first reported it.

@@ -398,6 +398,7 @@ impl Script {
             Some(("cart", id)) => event.cart_id = Some(id.into()),
             Some(("id", id)) => event.id = id.into(),
             Some(("order", id)) => event.order.get_or_insert_default().id = Some(id.into()),
+            Some(("scope", scope)) => event.order.get_or_insert_default().scope = scope.into(),
             Some(("total", total)) => {
                 let total: Money = total.parse().expect("money");
                 let order = event.order.get_or_insert_default();
