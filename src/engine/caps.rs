@@ -132,7 +132,7 @@ impl Engine {
                 }
                 Step::Message { .. } => {
                     let step = MessageStep::at(plan, node)?;
-                    if let Some((opens, _)) = window_at(&context, plan, step.class)
+                    if let Some((opens, _)) = window_at(&context, plan)
                         && opens > due
                     {
                         due = opens;

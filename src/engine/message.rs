@@ -37,7 +37,7 @@ impl Engine {
     ) -> Verdict {
         let run = &state.runs[place];
         let context = Context::of_run(state, &self.catalog.rules, run, at);
-        let window = window_at(&context, plan, step.class);
+        let window = window_at(&context, plan);
         if let Some((opens, _)) = window.filter(|(opens, _)| *opens > at) {
             return Verdict::Later(opens, Waiting::Node);
         }
@@ -259,8 +259,8 @@ impl Engine {
     ) {
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
-            let about_cart =
-                run.cart.is_some() && (run.key.is_empty() || run.cart == happening.cart);
+            // As the context has it: its own cart, else the customer's open one.
+            let about_cart = run.key.is_empty() || run.cart.is_none() || run.cart == happening.cart;
             if run.open.is_empty() || !about_cart {
                 continue;
             }
@@ -279,12 +279,8 @@ impl Engine {
 }
 
 /// The send window that is open at the context's instant, or the next one: when it opens and closes.
-pub(super) fn window_at(
-    context: &Context<'_>,
-    plan: &Plan,
-    class: Class,
-) -> Option<(Timestamp, Timestamp)> {
-    let window = plan.send_only.as_ref().filter(|_| class == Class::Marketing)?;
+pub(super) fn window_at(context: &Context<'_>, plan: &Plan) -> Option<(Timestamp, Timestamp)> {
+    let window = plan.send_only.as_ref()?;
     let zone = match &window.zone {
         WindowZone::Fixed(zone) => zone.clone(),
         WindowZone::Customer { unknown } => {

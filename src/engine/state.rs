@@ -346,6 +346,22 @@ pub(super) fn short_hash(text: &str) -> u32 {
     u32::try_from(folded).unwrap_or(u32::MAX)
 }
 
+/// By which channels an address of a customer is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reachable {
+    email: bool,
+    sms: bool,
+}
+
+impl Reachable {
+    pub(super) const fn by(self, channel: MessageChannel) -> bool {
+        match channel {
+            MessageChannel::Email => self.email,
+            MessageChannel::Sms => self.sms,
+        }
+    }
+}
+
 /// A decided message, for caps and bounces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentMark {
@@ -421,6 +437,11 @@ impl CustomerState {
             MessageChannel::Email => self.email.as_ref(),
             MessageChannel::Sms => self.phone.as_ref(),
         }
+    }
+
+    /// By which channels an address is known.
+    pub(super) const fn reachable(&self) -> Reachable {
+        Reachable { email: self.email.is_some(), sms: self.phone.is_some() }
     }
 
     /// Whether an address bounced for good or complained.
