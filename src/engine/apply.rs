@@ -1,12 +1,12 @@
 //! Applies one event to a customer: fold, goals, stops, waits, starts, in this order.
 
 use crate::journey::{EventRule, Matching, Plan, Start, Step};
-use crate::model::{Delay, Event, EventName, Item, Text, Timestamp};
+use crate::model::{Delay, Event, EventName, Item, MessageChannel, Text, Timestamp};
 
 use super::cart::{self, CartFold};
 use super::context::Context;
 use super::run::{Run, Standing, Waiting};
-use super::state::CustomerState;
+use super::state::{CustomerState, Reachable};
 use super::{
     Arrival, Effect, Engine, Reason, TraceKind, orders, profile, trace_customer, trace_run,
 };
@@ -80,13 +80,13 @@ impl Engine {
             }
             return;
         }
-        let had = (state.email.is_some(), state.phone.is_some());
+        let had = state.reachable();
         let news = orders::fold(state, event);
         profile::fold(state, event, news);
         profile::tell_consents(state, event, effects);
         if let Some(orders::OrderNews::Known(placed)) = news {
             self.further_report(state, event, placed, now, arrival, effects);
-            self.addresses_found(state, had, event.time);
+            self.addresses_since(state, had, event.time);
             self.tidy(state, now);
             return;
         }
@@ -124,7 +124,7 @@ impl Engine {
         self.outcome(state, event, now, effects);
         self.goals(state, &happening, effects);
         self.stops(state, &happening, |_| true, effects);
-        self.addresses_found(state, had, event.time);
+        self.addresses_since(state, had, event.time);
         self.waits(state, &happening, effects);
         if happening.cart_changed && !happening.not_kept {
             self.revise(state, &happening, effects);
@@ -287,38 +287,39 @@ impl Engine {
         }
     }
 
-    /// Runs that waited for an address which is known now do their last quiet wait again before
-    /// the message: whoever has just signed in is still there.
+    /// Tells runs of the addresses that are known now and were not before.
+    fn addresses_since(&self, state: &mut CustomerState, had: Reachable, at: Timestamp) {
+        if state.reachable() != had && !self.options.assume_reachable {
+            self.addresses_found(state, |_, channel| !had.by(channel), at);
+        }
+    }
+
+    /// Runs that stand before a message whose address is known now, and `lacked` it before, do their
+    /// last quiet wait again: whoever has just signed in is still there.
     pub(super) fn addresses_found(
         &self,
         state: &mut CustomerState,
-        had: (bool, bool),
+        lacked: impl Fn(&Run, MessageChannel) -> bool,
         at: Timestamp,
     ) {
-        let (email, phone) = (state.email.is_some(), state.phone.is_some());
-        if had == (email, phone) {
-            return;
-        }
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
             let Some(standing) = &run.at else { continue };
-            if standing.waiting != Waiting::Address {
-                continue;
-            }
             let Some(plan) = self.plan_of(run) else { continue };
             let Some(Step::Message { channel, .. }) =
                 plan.nodes.get(standing.node as usize).map(|node| &node.step)
             else {
                 continue;
             };
-            if state.address(*channel).is_none() {
+            if state.address(*channel).is_none() || !lacked(run, *channel) {
                 continue;
             }
             let (node, zone) =
                 (standing.node, Context::of_run(state, &self.catalog.rules, run, at).zone());
-            let (due, waiting) = match quiet_before(run, &plan) {
-                Some((delay, _)) => (at.plus(delay, &zone), Waiting::Quiet),
-                None => (at, Waiting::Node),
+            let (due, waiting) = match (quiet_before(run, &plan), standing.waiting) {
+                (Some((delay, _)), _) => (at.plus(delay, &zone), Waiting::Quiet),
+                (None, Waiting::Address) => (at, Waiting::Node),
+                (None, _) => continue,
             };
             state.runs[place].at = Some(Standing { node, entered: at, due, waiting });
         }
@@ -348,11 +349,8 @@ impl Engine {
                 run.cart.is_some() && told.contains(&&run.cart)
             }
             Matching::SameOrder => {
-                let id = |facts: Option<&crate::model::OrderFacts>| {
-                    facts.and_then(|order| order.id.clone())
-                };
-                let own = id(run.start.order.as_deref());
-                own.is_some() && own == id(event.order.as_deref())
+                let orders = (run.start.order.as_deref(), event.order.as_deref());
+                matches!(orders, (Some(own), Some(told)) if orders::may_be_one(own, told))
             }
         };
         kind && rule.condition.as_ref().is_none_or(|condition| {

@@ -3,11 +3,17 @@
 use crate::journey::{Cap, Class, OnCap, Plan, Step};
 use crate::model::{MINUTE_MS, MessageChannel, Text, Timestamp};
 
-use super::Engine;
 use super::context::Context;
+use super::message::window_at;
+use super::run::{Run, Waiting};
+use super::state::CustomerState;
+use super::steps::MessageStep;
+use super::{Engine, Reason};
 
 /// A message of higher priority that is due within this time keeps its room, in milliseconds.
 const RESERVE_MS: i64 = 15 * MINUTE_MS;
+/// How many steps are looked ahead for such a message.
+const FORESEEN_STEPS: usize = 32;
 
 /// Whether the caps leave room for a message.
 pub(super) enum Room {
@@ -42,67 +48,126 @@ impl Engine {
                 .filter(|sent| at.since_ms(*sent) < per_ms)
                 .collect();
             let at_most = cap.at_most as usize;
-            let reserved = if used.len() < at_most {
-                self.reservations(context, plan, cap, at, at_most - used.len())
-            } else {
-                Vec::new()
+            let reserved = match at_most.checked_sub(used.len()) {
+                Some(free @ 1..) => {
+                    let reserved = self.reservations(context, plan, cap, at);
+                    if reserved.len() < free {
+                        continue;
+                    }
+                    reserved
+                }
+                _ => Vec::new(),
             };
-            if used.len() + reserved.len() < at_most {
-                continue;
-            }
-            used.extend(reserved);
             used.sort_unstable();
-            // There is room once all but one less than the limit have left the window.
-            let leaves = (used.len() + 1).checked_sub(at_most.max(1)).and_then(|excess| {
-                used.get(excess.saturating_sub(1)).map(|sent| sent.plus_ms(per_ms))
-            });
+            let looks_again = match reserved.into_iter().min() {
+                // Once that one has gone, or has not.
+                Some(due) => Some(due.max(at.plus_ms(1))),
+                // There is room once all but one less than the limit have left the window.
+                None => (used.len() + 1).checked_sub(at_most.max(1)).and_then(|excess| {
+                    used.get(excess.saturating_sub(1)).map(|sent| sent.plus_ms(per_ms))
+                }),
+            };
             match (&room, cap.on_cap) {
                 (_, OnCap::Skip) => return Room::Full(OnCap::Skip, None),
                 (Room::Full(_, Some(known)), OnCap::Wait) => {
-                    room = Room::Full(OnCap::Wait, leaves.max(Some(*known)));
+                    room = Room::Full(OnCap::Wait, looks_again.max(Some(*known)));
                 }
-                (_, OnCap::Wait) => room = Room::Full(OnCap::Wait, leaves),
+                (_, OnCap::Wait) => room = Room::Full(OnCap::Wait, looks_again),
             }
         }
         room
     }
 
-    /// Due times of known messages of higher priority that this cap keeps room for.
+    /// Due times of foreseen messages of higher priority that this cap keeps room for.
     fn reservations(
         &self,
         context: &Context<'_>,
         plan: &Plan,
         cap: &Cap,
         at: Timestamp,
-        at_most: usize,
     ) -> Vec<Timestamp> {
-        let mut reserved = Vec::new();
-        for run in &context.state.runs {
-            let Some(standing) = &run.at else { continue };
-            if run.holdout || standing.due < at || standing.due.since_ms(at) > RESERVE_MS {
-                continue;
+        let others =
+            context.state.runs.iter().filter(|run| context.run.is_none_or(|own| own.id != run.id));
+        let foreseen = others.filter_map(|run| {
+            let other = self.plan_of(run).filter(|other| other.priority > plan.priority)?;
+            self.foresee(context.state, run, &other, cap, at)
+        });
+        foreseen.collect()
+    }
+
+    /// When the run's next message that the cap covers is due, if nothing happens before and that
+    /// is soon enough to keep room for it.
+    fn foresee(
+        &self,
+        state: &CustomerState,
+        run: &Run,
+        plan: &Plan,
+        cap: &Cap,
+        at: Timestamp,
+    ) -> Option<Timestamp> {
+        let standing = run.at.as_ref().filter(|standing| standing.due >= at)?;
+        let mut due = standing.due;
+        let mut node = match &plan.nodes.get(standing.node as usize)?.step {
+            Step::Wait { next, .. } | Step::WaitQuiet { next, .. } => *next,
+            Step::WaitFor { otherwise, .. } => *otherwise,
+            // It gives up waiting for an address.
+            Step::Message { next, .. } if standing.waiting == Waiting::Address => *next,
+            Step::Message { .. } | Step::If { .. } | Step::End => standing.node,
+        };
+        for _ in 0..FORESEEN_STEPS {
+            if due.since_ms(at) > RESERVE_MS {
+                return None;
             }
-            if context.run.is_some_and(|own| own.id == run.id) {
-                continue;
-            }
-            let Some(other) = self.plan_of(run).filter(|other| other.priority > plan.priority)
-            else {
-                continue;
-            };
-            let next = match other.nodes.get(standing.node as usize).map(|node| &node.step) {
-                Some(Step::Wait { next, .. } | Step::WaitQuiet { next, .. }) => *next,
-                Some(Step::WaitFor { otherwise, .. }) => *otherwise,
-                _ => standing.node,
-            };
-            let message = other.nodes.get(next as usize).map(|node| &node.step);
-            if let Some(Step::Message { channel, class: Class::Marketing, .. }) = message
-                && covers(cap, *channel, other.topic.as_ref())
-                && reserved.len() < at_most
-            {
-                reserved.push(standing.due);
+            let context = Context::of_run(state, &self.catalog.rules, run, due);
+            match &plan.nodes.get(node as usize)?.step {
+                Step::Wait { delay, next, .. } | Step::WaitQuiet { delay, next, .. } => {
+                    (due, node) = (due.plus(*delay, &context.zone()), *next);
+                }
+                Step::WaitFor { at_most, otherwise, .. } => {
+                    (due, node) = (due.plus(*at_most, &context.zone()), *otherwise);
+                }
+                Step::If { condition, then, otherwise } => {
+                    let holds = condition.test(&context) == Ok(true);
+                    node = if holds { *then } else { *otherwise };
+                }
+                Step::Message { .. } => {
+                    let step = MessageStep::at(plan, node)?;
+                    if let Some((opens, _)) = window_at(&context, plan)
+                        && opens > due
+                    {
+                        due = opens;
+                        continue;
+                    }
+                    let holds = plan.only_while.as_ref().map(|condition| condition.test(&context));
+                    if !matches!(holds, None | Some(Ok(true))) {
+                        return None;
+                    }
+                    match self.bar(&context, plan, step) {
+                        Some(Reason::NoAddress) if plan.no_address.is_some() => return None,
+                        Some(_) => {}
+                        None => {
+                            let covered = step.class == Class::Marketing
+                                && covers(cap, step.channel, plan.topic.as_ref());
+                            if covered {
+                                return Some(due);
+                            }
+                        }
+                    }
+                    node = step.next;
+                }
+                Step::End => return None,
             }
         }
-        reserved
+        None
+    }
+
+    /// Has the messages that wait for room look again, because some may have appeared.
+    pub(super) fn room_may_be(state: &mut CustomerState, now: Timestamp) {
+        for standing in state.runs.iter_mut().filter_map(|run| run.at.as_mut()) {
+            if standing.waiting == Waiting::Room {
+                standing.due = standing.due.min(now.max(standing.entered));
+            }
+        }
     }
 }
 

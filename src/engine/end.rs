@@ -54,6 +54,9 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let open = std::mem::take(&mut state.runs[place].open);
+        if !open.is_empty() {
+            Self::room_may_be(state, at);
+        }
         for message in open {
             state.sent.retain(|mark| mark.message != message.id);
             effects.push(Effect::Cancel { message: message.id, reason });

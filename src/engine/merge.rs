@@ -68,6 +68,8 @@ impl Engine {
         self.keep_holdouts(state, &arriving);
         let detail = Text::from(arriving.id.to_string());
         trace_customer(effects, now, TraceKind::Merged, Some(detail));
+        let had = (state.reachable(), arriving.reachable());
+        let theirs: Vec<RunId> = arriving.runs.iter().map(|run| run.id).collect();
         // Before carts are dropped or joined: each run with its own cart.
         let mut known = BTreeMap::new();
         self.known_stops(&arriving, state, &mut known);
@@ -88,8 +90,12 @@ impl Engine {
             self.hold_against_known(state, place, &known, now, effects);
         }
         self.limit_carts(state, now, effects);
-        // Whichever of the two had the address: each run looks for itself.
-        self.addresses_found(state, (false, false), time);
+        // Whichever of the two had the address: each run lacked what its own customer had not.
+        let lacked = |run: &Run, channel| {
+            let had = if theirs.contains(&run.id) { had.1 } else { had.0 };
+            !had.by(channel)
+        };
+        self.addresses_found(state, lacked, time);
         self.tidy(state, now);
     }
 

@@ -37,21 +37,15 @@ impl Engine {
     ) -> Verdict {
         let run = &state.runs[place];
         let context = Context::of_run(state, &self.catalog.rules, run, at);
-        let mut window_end = None;
-        if let Some(window) = plan.send_only.as_ref().filter(|_| step.class == Class::Marketing) {
-            let zone = match &window.zone {
-                WindowZone::Fixed(zone) => zone.clone(),
-                WindowZone::Customer { unknown } => context
-                    .customer_zone()
-                    .or_else(|| unknown.clone())
-                    .unwrap_or_else(|| context.zone()),
-            };
-            let (opens, closes) = window.opens_at(at, &zone);
-            if opens > at {
-                return Verdict::Later(opens, Waiting::Node);
-            }
-            window_end = Some(closes);
+        let window = window_at(&context, plan);
+        if let Some((opens, _)) = window.filter(|(opens, _)| *opens > at) {
+            return Verdict::Later(opens, Waiting::Node);
         }
+        let window_end = window.map(|(_, closes)| closes);
+        // A limit may have held it up since.
+        let standing = run.at.as_ref().filter(|standing| standing.node == step.node);
+        let allowed = standing.map_or(at, |standing| standing.entered.min(at));
+        let expires = plan.skip_after.map(|after| allowed.plus(after, &context.zone()));
         let holds = plan.only_while.as_ref().map(|condition| condition.test(&context));
         match holds {
             None | Some(Ok(true)) => {}
@@ -64,7 +58,7 @@ impl Engine {
                 return Verdict::Ended;
             }
         }
-        let withheld = match self.obstacle(&context, plan, step, at) {
+        let withheld = match self.obstacle(&context, plan, step, expires) {
             Ok(()) => None,
             Err(Obstacle::Withhold(reason)) => Some(reason),
             Err(Obstacle::Wait(until, waiting, reason)) => {
@@ -77,7 +71,6 @@ impl Engine {
                 return Verdict::Later(until, waiting);
             }
         };
-        let expires = plan.skip_after.map(|after| at.plus(after, &context.zone()));
         self.decide(state, place, plan, step, Terms { at, expires, window_end, withheld }, effects);
         Verdict::Done
     }
@@ -98,51 +91,65 @@ impl Engine {
         self.decide(state, place, plan, step, terms, effects);
     }
 
-    /// What stands against the message, if anything.
+    /// What stands against the message at the context's instant, if anything.
     fn obstacle(
         &self,
         context: &Context<'_>,
         plan: &Plan,
         step: MessageStep<'_>,
-        at: Timestamp,
+        expires: Option<Timestamp>,
     ) -> Result<(), Obstacle> {
-        let state = context.state;
+        let at = context.now;
         if context.run.is_some_and(|run| run.open.len() >= OPEN_MESSAGES_MAX) {
             return Err(Obstacle::Withhold(Reason::TooMany));
         }
-        if context.run.is_some_and(|run| run.holdout) {
-            return Err(Obstacle::Withhold(Reason::Holdout));
-        }
-        match state.address(step.channel) {
-            None if self.options.assume_reachable => {}
-            None => {
-                return Err(match plan.no_address {
-                    Some(wait) => {
-                        let until = at.plus(wait, &context.zone());
-                        Obstacle::Wait(until, Waiting::Address, Reason::NoAddress)
-                    }
-                    None => Obstacle::Withhold(Reason::NoAddress),
-                });
+        match (self.bar(context, plan, step), plan.no_address) {
+            (Some(Reason::NoAddress), Some(wait)) => {
+                let until = at.plus(wait, &context.zone());
+                return Err(Obstacle::Wait(until, Waiting::Address, Reason::NoAddress));
             }
-            Some(address) => {
-                if state.is_suppressed(step.channel, address) {
-                    return Err(Obstacle::Withhold(Reason::Suppressed));
-                }
-            }
+            (Some(reason), _) => return Err(Obstacle::Withhold(reason)),
+            (None, _) => {}
         }
         if step.class == Class::Transactional {
             return Ok(());
         }
-        if !self.has_consent(context, step.channel, plan.topic.as_ref()) {
-            return Err(Obstacle::Withhold(Reason::Consent));
-        }
         match self.room(context, plan, step.channel, at) {
             Room::Free => Ok(()),
-            Room::Full(OnCap::Wait, Some(until)) if until > at => {
-                Err(Obstacle::Wait(until, Waiting::Node, Reason::Cap))
+            Room::Full(OnCap::Wait, until) => {
+                let until = expires.map_or(until, |expires| until.min(Some(expires)));
+                Err(match until.filter(|until| *until > at) {
+                    Some(until) => Obstacle::Wait(until, Waiting::Room, Reason::Cap),
+                    None => Obstacle::Withhold(Reason::Cap),
+                })
             }
-            Room::Full(..) => Err(Obstacle::Withhold(Reason::Cap)),
+            Room::Full(OnCap::Skip, _) => Err(Obstacle::Withhold(Reason::Cap)),
         }
+    }
+
+    /// Why a message can't go to the customer whatever room there is; `None` if it can.
+    pub(super) fn bar(
+        &self,
+        context: &Context<'_>,
+        plan: &Plan,
+        step: MessageStep<'_>,
+    ) -> Option<Reason> {
+        let state = context.state;
+        if context.run.is_some_and(|run| run.holdout) {
+            return Some(Reason::Holdout);
+        }
+        match state.address(step.channel) {
+            None if self.options.assume_reachable => {}
+            None => return Some(Reason::NoAddress),
+            Some(address) => {
+                if state.is_suppressed(step.channel, address) {
+                    return Some(Reason::Suppressed);
+                }
+            }
+        }
+        let free = step.class == Class::Transactional
+            || self.has_consent(context, step.channel, plan.topic.as_ref());
+        (!free).then_some(Reason::Consent)
     }
 
     fn decide(
@@ -253,8 +260,8 @@ impl Engine {
     ) {
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
-            let about_cart =
-                run.cart.is_some() && (run.key.is_empty() || run.cart == happening.cart);
+            // As the context has it: its own cart, else the customer's open one.
+            let about_cart = run.key.is_empty() || run.cart.is_none() || run.cart == happening.cart;
             if run.open.is_empty() || !about_cart {
                 continue;
             }
@@ -270,6 +277,18 @@ impl Engine {
             }
         }
     }
+}
+
+/// The send window that is open at the context's instant, or the next one: when it opens and closes.
+pub(super) fn window_at(context: &Context<'_>, plan: &Plan) -> Option<(Timestamp, Timestamp)> {
+    let window = plan.send_only.as_ref()?;
+    let zone = match &window.zone {
+        WindowZone::Fixed(zone) => zone.clone(),
+        WindowZone::Customer { unknown } => {
+            context.customer_zone().or_else(|| unknown.clone()).unwrap_or_else(|| context.zone())
+        }
+    };
+    Some(window.opens_at(context.now, &zone))
 }
 
 /// What an input comes after.

@@ -1,10 +1,16 @@
 //! Folds orders: each counts once, whoever reports it and however often.
 
-use crate::model::{Amount, Event, EventName, Item, Money, Timestamp, derive};
+use crate::model::{Amount, DAY_MS, Event, EventName, Item, Money, OrderFacts, Timestamp, derive};
 
 use super::run::StartEvent;
-use super::state::{CustomerState, ORDER_SKUS_MAX, ORDERS_MAX, OrderMark, Orders, short_hash};
+use super::state::{
+    CustomerState, ORDER_SKUS_MAX, ORDERS_MAX, OrderMark, OrderNumber, Orders, short_hash,
+};
 use super::weight::{ITEMS_BYTES_MAX, first_of, of_items};
+
+/// Reports of one number within this time are of one order if one of them names no scope, in
+/// milliseconds: tills begin again at 1.
+const ONE_ORDER_MS: i64 = 2 * DAY_MS;
 
 /// What an order event told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +23,7 @@ pub(super) enum OrderNews {
 
 /// Applies `order.placed`.
 pub(super) fn placed(orders: &mut Orders, event: &Event) -> OrderNews {
-    let key = order_key(event);
+    let number = number_of(event);
     let stated = event.order.as_ref().and_then(|order| order.total);
     let currency = event
         .order
@@ -25,7 +31,9 @@ pub(super) fn placed(orders: &mut Orders, event: &Event) -> OrderNews {
         .and_then(|order| order.currency)
         .or_else(|| event.items.iter().find_map(|item| item.currency));
     let total = stated.or_else(|| sum(&event.items)).map(|amount| Money { amount, currency });
-    if let Some(place) = orders.recent.iter().position(|mark| mark.key == key) {
+    if let Some(place) = find(orders, number, Some(event.time)) {
+        let scope = &mut orders.recent[place].number.scope;
+        *scope = scope.or(number.scope);
         again(orders, place, event, total, stated.is_some());
         return OrderNews::Known(orders.recent[place].at);
     }
@@ -41,7 +49,7 @@ pub(super) fn placed(orders: &mut Orders, event: &Event) -> OrderNews {
         orders.recent.remove(0);
     }
     let mut mark = OrderMark {
-        key,
+        number,
         at: event.time,
         source: event.tie.source,
         total,
@@ -62,16 +70,23 @@ pub(super) fn bought(orders: &mut Orders, cart: &str) {
     }
 }
 
+/// Whether two events may tell of one order, going by number and scope.
+pub(super) fn may_be_one(a: &OrderFacts, b: &OrderFacts) -> bool {
+    let scopes = a.scope == b.scope || a.scope.is_empty() || b.scope.is_empty();
+    a.id.is_some() && a.id == b.id && scopes
+}
+
 /// Whether this is the order that started a run.
 pub(super) fn is_of(mark: &OrderMark, start: &StartEvent) -> bool {
-    let number = start.order.as_ref().and_then(|order| Some((order.id.as_ref()?, &order.scope)));
-    number.is_some_and(|(id, scope)| mark.key == number_key(id, scope))
+    let number = start.order.as_ref().and_then(|order| OrderNumber::of(order));
+    number.is_some_and(|number| mark.number.may_be(number))
 }
 
 /// Applies `order.cancelled`: the order leaves the count and the sums.
 pub(super) fn cancelled(orders: &mut Orders, event: &Event) {
-    let key = order_key(event);
-    if let Some(mark) = orders.recent.iter_mut().find(|mark| mark.key == key && !mark.cancelled) {
+    // However long ago it was placed.
+    let found = find(orders, number_of(event), None).map(|place| &mut orders.recent[place]);
+    if let Some(mark) = found.filter(|mark| !mark.cancelled) {
         mark.cancelled = true;
         orders.count = orders.count.saturating_sub(1);
         add(&mut orders.totals, mark.total, -1);
@@ -83,7 +98,9 @@ pub(super) fn unite(winner: &mut CustomerState, loser: &Orders) {
     let orders = &mut winner.orders;
     let mut shared_count = 0;
     for mark in &loser.recent {
-        if orders.recent.iter().any(|known| known.key == mark.key) {
+        if let Some(place) = find(orders, mark.number, Some(mark.at)) {
+            let known = &mut orders.recent[place];
+            known.number.scope = known.number.scope.or(mark.number.scope);
             if !mark.cancelled {
                 shared_count += 1;
                 add(&mut orders.totals, mark.total, -1);
@@ -92,7 +109,7 @@ pub(super) fn unite(winner: &mut CustomerState, loser: &Orders) {
             orders.recent.push(mark.clone());
         }
     }
-    orders.recent.sort_by_key(|mark| (mark.at, mark.key));
+    orders.recent.sort_by_key(|mark| (mark.at, mark.number));
     let excess = orders.recent.len().saturating_sub(ORDERS_MAX);
     orders.recent.drain(..excess);
     orders.count = (orders.count + loser.count).saturating_sub(shared_count);
@@ -150,16 +167,43 @@ fn add(totals: &mut Vec<Money>, total: Option<Money>, sign: i64) {
     }
 }
 
-/// What an order counts as one: its number within its scope, or the event for one without a number.
-fn order_key(event: &Event) -> u64 {
-    match event.order.as_ref().and_then(|order| Some((order.id.as_ref()?, &order.scope))) {
-        Some((id, scope)) => number_key(id, scope),
-        None => high_half(derive("order without id", &[event.id.as_bytes()])),
+/// The place of the order of this number: where one of the two was told without a scope, the latest
+/// that was placed within [`ONE_ORDER_MS`] of `at`.
+fn find(orders: &Orders, number: OrderNumber, at: Option<Timestamp>) -> Option<usize> {
+    let near = |mark: &OrderMark| {
+        at.is_none_or(|at| at.since_ms(mark.at).saturating_abs() <= ONE_ORDER_MS)
+    };
+    let recent = &orders.recent;
+    let same = |mark: &OrderMark| mark.number == number && number.scope.is_some();
+    recent
+        .iter()
+        .rposition(same)
+        .or_else(|| recent.iter().rposition(|mark| mark.number.may_be(number) && near(mark)))
+}
+
+impl OrderNumber {
+    fn of(order: &OrderFacts) -> Option<Self> {
+        let number = high_half(derive("order", &[order.id.as_ref()?.as_bytes()]));
+        let scope = (!order.scope.is_empty()).then(|| short_hash(&order.scope));
+        Some(Self { number, scope })
+    }
+
+    /// Whether the two may be one order: no report without a scope says otherwise.
+    const fn may_be(self, other: Self) -> bool {
+        let apart = match (self.scope, other.scope) {
+            (Some(own), Some(theirs)) => own != theirs,
+            _ => false,
+        };
+        self.number == other.number && !apart
     }
 }
 
-fn number_key(id: &str, scope: &str) -> u64 {
-    high_half(derive("order", &[scope.as_bytes(), id.as_bytes()]))
+/// What an event says of its order's number; an order without one is one of its own.
+fn number_of(event: &Event) -> OrderNumber {
+    event.order.as_ref().and_then(|order| OrderNumber::of(order)).unwrap_or_else(|| OrderNumber {
+        number: high_half(derive("order without id", &[event.id.as_bytes()])),
+        scope: Some(0),
+    })
 }
 
 fn high_half(hash: u128) -> u64 {

@@ -37,6 +37,7 @@ impl Engine {
         effects.push(Effect::Outcome { message, outcome: event.name.clone() });
         if matches!(meaning, Meaning::NotSent | Meaning::MissedWindow) {
             state.sent.retain(|mark| mark.message != message);
+            Self::room_may_be(state, now);
         }
         let found = state.runs.iter().enumerate().find_map(|(place, run)| {
             Some((place, run.open.iter().position(|open| open.id == message)?))

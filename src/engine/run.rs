@@ -71,6 +71,8 @@ pub enum Waiting {
     Address,
     /// Quiet, again: the address came, and its owner is there now.
     Quiet,
+    /// Room under a limit; the standing's `entered` is when the message might have gone first.
+    Room,
 }
 
 /// What started a run, as conditions and templates see it.

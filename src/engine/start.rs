@@ -1,5 +1,7 @@
 //! Starts runs: who may start, and why one does not.
 
+use std::cmp::Reverse;
+
 use crate::journey::{ActivePlan, Again, AgainPer, Env, EventRule, Plan, RunPer, Start, Value};
 use crate::model::{EventName, RunId, Text, Timestamp, derive};
 
@@ -37,25 +39,29 @@ impl Engine {
         happening: &Happening<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        for name in happening.names() {
-            // A cart that has just been emptied is nothing to remind of.
-            if happening.cart_emptied && *name == EventName::CartChanged {
-                continue;
-            }
-            for active in self.catalog.started_by(name) {
-                let candidate = Candidate {
-                    start: StartEvent { name: name.clone(), ..StartEvent::of(happening.event) },
-                    cause: happening.event.id.clone(),
-                    cart: happening.cart.clone(),
-                    bought_since: happening.bought_since,
-                    no_room: happening.not_kept,
-                    context_event: Some(happening.event),
-                    absent_since: None,
-                    now: happening.now,
-                    late: happening.arrival.is_late(),
-                };
-                self.start(state, active, candidate, effects);
-            }
+        // A cart that has just been emptied is nothing to remind of.
+        let starting =
+            |name: &&EventName| !(happening.cart_emptied && **name == EventName::CartChanged);
+        let mut started: Vec<(&EventName, &ActivePlan)> = happening
+            .names()
+            .filter(starting)
+            .flat_map(|name| self.catalog.started_by(name).map(move |active| (name, active)))
+            .collect();
+        // By priority, whichever of its names each asks for.
+        started.sort_by_key(|(_, active)| (Reverse(active.plan.priority), &active.plan.name));
+        for (name, active) in started {
+            let candidate = Candidate {
+                start: StartEvent { name: name.clone(), ..StartEvent::of(happening.event) },
+                cause: happening.event.id.clone(),
+                cart: happening.cart.clone(),
+                bought_since: happening.bought_since,
+                no_room: happening.not_kept,
+                context_event: Some(happening.event),
+                absent_since: None,
+                now: happening.now,
+                late: happening.arrival.is_late(),
+            };
+            self.start(state, active, candidate, effects);
         }
     }
 
@@ -411,7 +417,8 @@ fn not_started(plan: &Plan, at: Timestamp, reason: Reason) -> Effect {
     }))
 }
 
-/// Traces a refusal, once for each reason in a row; what needs no explanation is left out.
+/// Traces a refusal, once for each reason in a row; what needs no explanation is left out. Of starts
+/// that a limit keeps out each is told.
 fn refuse(
     state: &mut CustomerState,
     plan: &Plan,
@@ -420,6 +427,10 @@ fn refuse(
     effects: &mut Vec<Effect>,
 ) {
     if reason == Reason::Running {
+        return;
+    }
+    if reason == Reason::TooMany {
+        effects.push(not_started(plan, at, reason));
         return;
     }
     match state.refusals.iter_mut().find(|(journey, _)| *journey == plan.name) {

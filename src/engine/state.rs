@@ -193,11 +193,21 @@ pub struct Orders {
     pub recent: Vec<OrderMark>,
 }
 
+/// What tells orders apart: hashes of the number, and of the scope within which it is unique, where a
+/// report named one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OrderNumber {
+    /// Hash of the number; of the event for an order without one.
+    pub number: u64,
+    /// Short hash of the scope.
+    pub scope: Option<u32>,
+}
+
 /// One order, remembered so that it counts once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderMark {
-    /// Hash of scope and number.
-    pub key: u64,
+    /// Its number.
+    pub number: OrderNumber,
     /// When it was placed.
     pub at: Timestamp,
     /// The source that first reported it.
@@ -336,6 +346,22 @@ pub(super) fn short_hash(text: &str) -> u32 {
     u32::try_from(folded).unwrap_or(u32::MAX)
 }
 
+/// By which channels an address of a customer is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reachable {
+    email: bool,
+    sms: bool,
+}
+
+impl Reachable {
+    pub(super) const fn by(self, channel: MessageChannel) -> bool {
+        match channel {
+            MessageChannel::Email => self.email,
+            MessageChannel::Sms => self.sms,
+        }
+    }
+}
+
 /// A decided message, for caps and bounces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentMark {
@@ -411,6 +437,11 @@ impl CustomerState {
             MessageChannel::Email => self.email.as_ref(),
             MessageChannel::Sms => self.phone.as_ref(),
         }
+    }
+
+    /// By which channels an address is known.
+    pub(super) const fn reachable(&self) -> Reachable {
+        Reachable { email: self.email.is_some(), sms: self.phone.is_some() }
     }
 
     /// Whether an address bounced for good or complained.

@@ -59,7 +59,12 @@ impl Engine {
         let Some(plan) = self.plan_of(&state.runs[place]) else { return };
         let mut next = node;
         for _ in 0..MOVES_MAX {
-            let standing = Standing { node: next, entered: at, due: at, waiting: Waiting::Node };
+            let held_up = state.runs[place]
+                .at
+                .as_ref()
+                .filter(|standing| standing.node == next && standing.waiting == Waiting::Room);
+            let entered = held_up.map_or(at, |standing| standing.entered);
+            let standing = Standing { node: next, entered, due: at, waiting: Waiting::Node };
             state.runs[place].at = Some(standing);
             match self.enter_node(state, place, &plan, next, at, effects) {
                 Move::To(node) => next = node,
@@ -136,8 +141,10 @@ impl Engine {
         match self.message(state, place, plan, step, at, effects) {
             super::message::Verdict::Done => Move::To(step.next),
             super::message::Verdict::Later(due, waiting) => {
-                state.runs[place].at =
-                    Some(Standing { node: step.node, entered: at, due, waiting });
+                let run = &mut state.runs[place];
+                let held_up = run.at.as_ref().filter(|_| waiting == Waiting::Room);
+                let entered = held_up.map_or(at, |standing| standing.entered);
+                run.at = Some(Standing { node: step.node, entered, due, waiting });
                 Move::Over
             }
             super::message::Verdict::Ended => Move::Over,

@@ -76,7 +76,7 @@ impl CustomerState {
         let lists = self.absent_done.iter().map(|(journey, _)| journey.len() + 8);
         let refusals = self.refusals.iter().map(|(journey, _)| journey.len() + 2);
         let holdouts = self.holdouts.iter().map(|journey| journey.len() + 2);
-        let orders: usize = self.orders.recent.iter().map(|mark| 48 + 5 * mark.skus.len()).sum();
+        let orders: usize = self.orders.recent.iter().map(|mark| 56 + 5 * mark.skus.len()).sum();
         400 + names.into_iter().map(|name| of(name.as_ref())).sum::<usize>()
             + pairs(&profile.attributes)
             + of_carts(&self.carts)

@@ -43,7 +43,7 @@ pub struct Plan {
     pub version: Version,
     /// Whether it may be applied.
     pub status: Status,
-    /// What consent, caps and windows ask of its messages, where the step does not say otherwise.
+    /// What consent and caps ask of its messages, where the step does not say otherwise.
     pub class: Class,
     /// What consent and the preference page speak of.
     pub topic: Option<Text>,
@@ -102,13 +102,13 @@ pub enum Status {
     Draft,
 }
 
-/// What a message is, which decides consent, caps and windows.
+/// What a message is, which decides consent, caps and settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Needs consent; caps, windows and settle hold.
+    /// Needs consent; caps and settle hold.
     Marketing,
-    /// Belongs to something the customer did: no consent, no caps.
+    /// Belongs to something the customer did: no consent, no caps, no settle.
     Transactional,
 }
 

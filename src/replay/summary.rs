@@ -40,7 +40,7 @@ pub struct Summary {
 pub struct Funnel {
     /// Runs started.
     pub started: u64,
-    /// Starts that were refused, by reason; each reason once in a row for a customer.
+    /// Starts that were refused, by reason; `too_many` each, other reasons once in a row for a customer.
     pub not_started: BTreeMap<Reason, u64>,
     /// Runs that came to their end.
     pub ended: u64,

@@ -163,17 +163,7 @@ impl Told {
                         None => "send".to_owned(),
                         Some(reason) => format!("withheld ({})", reason.as_str()),
                     };
-                    let data: serde_json::Value =
-                        serde_json::from_str(&decision.data).expect("json");
-                    let cart = data["cart"]["items"]
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .map(|item| {
-                            format!("{}*{}", item["sku"].as_str().unwrap_or("?"), item["quantity"])
-                        })
-                        .collect::<Vec<_>>()
-                        .join(" ");
+                    let cart = cart_of(&decision.data);
                     let expires = decision
                         .expires
                         .map(|at| format!(" until {}", after(start, at)))
@@ -193,9 +183,9 @@ impl Told {
                     let line = &mut self.lines[self.messages[&message]].2;
                     *line = line.replacen(" send", &format!(" withheld ({})", reason.as_str()), 1);
                 }
-                Effect::Revise { message, revision, .. } => {
+                Effect::Revise { message, revision, data } => {
                     let line = &mut self.lines[self.messages[&message]].2;
-                    let _ = write!(line, " revision {revision}");
+                    let _ = write!(line, " revision {revision} [{}]", cart_of(&data));
                 }
                 Effect::Trace(trace) => {
                     use waypost::engine::TraceKind;
@@ -254,6 +244,16 @@ impl Told {
         }
         told
     }
+}
+
+/// The cart that a template would see, such as `A*1 B*2`.
+fn cart_of(data: &str) -> String {
+    let data: serde_json::Value = serde_json::from_str(data).expect("json");
+    let items = data["cart"]["items"].as_array().into_iter().flatten();
+    let line = |item: &serde_json::Value| {
+        format!("{}*{}", item["sku"].as_str().unwrap_or("?"), item["quantity"])
+    };
+    items.map(line).collect::<Vec<_>>().join(" ")
 }
 
 /// How long after the start, such as `+1h30m`.
@@ -399,6 +399,7 @@ impl Script {
             Some(("cart", id)) => event.cart_id = Some(id.into()),
             Some(("id", id)) => event.id = id.into(),
             Some(("order", id)) => event.order.get_or_insert_default().id = Some(id.into()),
+            Some(("scope", scope)) => event.order.get_or_insert_default().scope = scope.into(),
             Some(("total", total)) => {
                 let total: Money = total.parse().expect("money");
                 let order = event.order.get_or_insert_default();
