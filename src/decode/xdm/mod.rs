@@ -89,7 +89,7 @@ impl Xdm {
         }
         let default_country = self.phone_country.as_deref();
         event.profile = person::profile(record, default_country, &mut event.identities, reading)?;
-        event.consents = person::consents(record);
+        event.consents = person::consents(record, reading)?;
         event.page = reading.fact(page(record, &event.name))?;
         Ok(())
     }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::phone;
-use super::shape::{Address, EmailAddress, Record};
+use super::shape::{Address, Choose, EmailAddress, Record};
 use crate::decode::fields::{InList, Reading, add_identity, label};
-use crate::decode::loose::Loose;
+use crate::decode::loose::{Loose, Part};
 use crate::decode::{IDENTITIES_MAX, Rejected};
 use crate::model::{ConsentFact, ConsentStatus, Identity, MessageChannel, ProfileFacts, Text};
 
@@ -155,21 +155,59 @@ fn attribute(facts: &mut ProfileFacts, name: &str, value: Loose<'_>) {
     }
 }
 
-/// Consent as the XDM consent type writes it: `consents.marketing.email.val` is `y` or `n`.
-pub(super) fn consents(record: &Record<'_>) -> Vec<ConsentFact> {
-    let Some(marketing) = record.consents.get().and_then(|consents| consents.marketing.get())
-    else {
-        return Vec::new();
-    };
-    let said = [(MessageChannel::Email, &marketing.email), (MessageChannel::Sms, &marketing.sms)];
-    said.into_iter()
-        .filter_map(|(channel, choice)| {
-            let status = match choice.get()?.val.text()?.as_ref() {
-                "y" => ConsentStatus::Given,
-                "n" => ConsentStatus::Withdrawn,
-                _ => return None,
-            };
-            Some(ConsentFact { channel, topic: None, status })
-        })
-        .collect()
+/// What a word of a consent says; its default says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Said {
+    Yes,
+    No,
+    DefaultNo,
+    #[default]
+    Nothing,
+}
+
+/// Consent as Adobe's "Consents and Preferences" data type writes it: `consents.marketing.any`
+/// speaks for all channels, where it says no whatever they say themselves, where it says yes
+/// unless they say no.
+///
+/// # Errors
+/// [`Rejected`] for a word that the data type does not have.
+pub(super) fn consents(
+    record: &Record<'_>,
+    reading: Reading,
+) -> Result<Vec<ConsentFact>, Rejected> {
+    let consents = reading.fact(record.consents.known("consents"))?;
+    let Some(consents) = consents else { return Ok(Vec::new()) };
+    let marketing = reading.fact(consents.marketing.known("consents.marketing"))?;
+    let Some(marketing) = marketing else { return Ok(Vec::new()) };
+    let any = reading.fact(said(&marketing.any, "consents.marketing.any"))?;
+    let email = reading.fact(said(&marketing.email, "consents.marketing.email"))?;
+    let sms = reading.fact(said(&marketing.sms, "consents.marketing.sms"))?;
+    let mut facts = Vec::new();
+    for (channel, own) in [(MessageChannel::Email, email), (MessageChannel::Sms, sms)] {
+        let status = match (any, own) {
+            (Said::No, _) | (_, Said::No | Said::DefaultNo) => ConsentStatus::Withdrawn,
+            (Said::Yes, _) | (_, Said::Yes) => ConsentStatus::Given,
+            (Said::DefaultNo, Said::Nothing) => ConsentStatus::Withdrawn,
+            (Said::Nothing, Said::Nothing) => continue,
+        };
+        facts.push(ConsentFact { channel, topic: None, status });
+    }
+    Ok(facts)
+}
+
+/// What a consent says, by the values of the data type and as sources write them. That the
+/// customer was not asked, is not yet sure, or need not be asked is no word of theirs.
+fn said(consent: &Part<Choose<'_>>, field: &'static str) -> Result<Said, Rejected> {
+    let word = consent.known(field)?.and_then(|consent| consent.val.known());
+    let Some(word) = word else { return Ok(Said::Nothing) };
+    match word.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "true" => Ok(Said::Yes),
+        "n" | "no" | "false" => Ok(Said::No),
+        "dn" => Ok(Said::DefaultNo),
+        "dy" | "p" | "u" | "li" | "ct" | "cp" | "vi" | "pi" => Ok(Said::Nothing),
+        _ => Err(Rejected::new(format!(
+            "{field}.val: `{}` is none of y, n, dy, dn, p, u, LI, CT, CP, VI, PI",
+            word.chars().take(40).collect::<String>()
+        ))),
+    }
 }

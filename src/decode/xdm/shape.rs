@@ -294,6 +294,7 @@ pub(super) struct Consents<'a> {
 #[serde(default)]
 pub(super) struct Marketing<'a> {
     #[serde(borrow)]
+    pub any: Part<Choose<'a>>,
     pub email: Part<Choose<'a>>,
     pub sms: Part<Choose<'a>>,
 }
