@@ -138,7 +138,7 @@ async fn parts(folder: &Path) -> (Parts<SystemClock>, LogReader, SqliteLedger) {
         token: None,
         body_bytes_max: BODY_BYTES_MAX_DEFAULT,
         sources: vec![("http".to_owned(), Decoder::default())],
-        stdin: false,
+        stdin: None,
         tick_ms: config.ticks.every_ms.unsigned_abs(),
         grace_ms: config.ticks.grace_ms,
         checkpoint_records: config.checkpoint.records as usize,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -33,12 +33,16 @@ const PAGE: u32 = 5_000;
 ///   waypost run
 ///   curl --data-binary @events.ndjson http://127.0.0.1:7070/events
 ///   tail -F events.ndjson | waypost run --stdin
+///   tail -F clicks.ndjson | waypost run --stdin --source clicks
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// Read events from standard input, too.
     #[arg(long)]
     stdin: bool,
+    /// Which of several inputs standard input is.
+    #[arg(long, value_name = "NAME", requires = "stdin")]
+    source: Option<String>,
 }
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
@@ -57,6 +61,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
 
 async fn serve(args: &Args, config: &Config, journeys: &setup::Journeys) -> anyhow::Result<()> {
     let clock = SystemClock;
+    let options = options(args, config)?;
     let token = config.http.token.as_ref().map(|token| token.expose());
     let listener = worker::listen(config.http.listen, token).await?;
     let mut log = Log::open(&config.store.log, config.store.partitions).await?;
@@ -71,7 +76,6 @@ async fn serve(args: &Args, config: &Config, journeys: &setup::Journeys) -> anyh
         let applied = row.and_then(|row| row.position.watermark);
         timelines.push(release::timeline(&reader, applied, EngineOptions::default()).await?);
     }
-    let options = options(args, config)?;
     let identify = Identify::stored(log.identity_key());
     let (stopper, stop) = watch::channel(false);
     tokio::spawn(async move {
@@ -157,16 +161,30 @@ fn options(args: &Args, config: &Config) -> anyhow::Result<Options> {
     if sources.is_empty() {
         sources.push(("http".to_owned(), Decoder::default()));
     }
+    let stdin = if args.stdin { Some(of_stdin(args, &sources)?) } else { None };
     Ok(Options {
         token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
         body_bytes_max: usize::try_from(config.http.body_limit).unwrap_or(usize::MAX),
         sources,
-        stdin: args.stdin,
+        stdin,
         tick_ms: config.ticks.every_ms.unsigned_abs(),
         grace_ms: config.ticks.grace_ms,
         checkpoint_records: config.checkpoint.records as usize,
         cache_bytes: usize::try_from(config.cache_bytes).unwrap_or(usize::MAX),
     })
+}
+
+/// The source that standard input is.
+fn of_stdin(args: &Args, sources: &[(String, Decoder)]) -> anyhow::Result<String> {
+    let names: Vec<&str> = sources.iter().map(|(name, _)| name.as_str()).collect();
+    match (&args.source, &names[..]) {
+        (Some(name), _) if names.contains(&name.as_str()) => Ok(name.clone()),
+        (Some(name), _) => bail!("`inputs` has no `{name}`; it has {}", names.join(", ")),
+        (None, [only]) => Ok((*only).to_owned()),
+        (None, _) => {
+            bail!("say with --source which of the `inputs` standard input is: {}", names.join(", "))
+        }
+    }
 }
 
 async fn wait_for_signal() {

@@ -51,11 +51,11 @@ pub struct Options {
     pub token: Option<String>,
     /// The largest body of one request, in bytes.
     pub body_bytes_max: usize,
-    /// The sources, each with its name and how its records are read. `POST /events` and standard
-    /// input are the first; `POST /events/NAME` is any.
+    /// The sources, each with its name and how its records are read. `POST /events/NAME` is any;
+    /// `POST /events` is the source where there is only one.
     pub sources: Vec<(String, Decoder)>,
-    /// Whether records are read from standard input, too.
-    pub stdin: bool,
+    /// The source whose records are read from standard input, if one's are.
+    pub stdin: Option<String>,
     /// How often a tick is written, in milliseconds.
     pub tick_ms: u64,
     /// How long after its append time a record may still be ordered, in milliseconds.

@@ -172,16 +172,25 @@ impl Decode for Mapping {
     }
 }
 
+/// Which column fills which slot. What the row holds instead of a missing column is not said: it
+/// may be a row of somebody's data.
 fn columns(plan: &Plan, names: Vec<String>) -> Result<Columns, Rejected> {
     let mut slots = vec![None; names.len()];
+    let mut missing = Vec::new();
     for (slot, wanted) in plan.slots.iter().enumerate() {
-        let at = names.iter().position(|name| name == wanted).ok_or_else(|| {
-            let known: String = names.join(", ").chars().take(400).collect();
-            Rejected::new(format!("no column `{wanted}`; the columns are {known}"))
-        })?;
-        slots[at] = Some(slot);
+        match names.iter().position(|name| name == wanted) {
+            Some(at) => slots[at] = Some(slot),
+            None => missing.push(format!("`{wanted}`")),
+        }
     }
-    Ok(Columns { names, slots })
+    if missing.is_empty() {
+        return Ok(Columns { names, slots });
+    }
+    Err(Rejected::new(format!(
+        "no column {} among its {}; a file without header row needs `csv: {{ columns: [..] }}`",
+        missing.join(", "),
+        names.len()
+    )))
 }
 
 /// A CSV row as a JSON object, as the data of a custom event; empty values are left out.
