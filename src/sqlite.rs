@@ -2,7 +2,8 @@
 //!
 //! A file has one writing process, held by an advisory lock on `FILE.lock` that the operating
 //! system lets go of when the process ends, however it ends. Readers need no lock.
-//! Writing: WAL, `synchronous = FULL`, so that a committed transaction survives a power cut.
+//! Writing: WAL, `synchronous = FULL`, so that a committed transaction survives a power cut;
+//! `secure_delete`, so that what was erased is overwritten and not only unlinked.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
@@ -202,6 +203,7 @@ pub async fn open(path: &Path, kind: &Kind, limits: Limits) -> Result<Database, 
         // Without these two, macOS keeps a commit in the drive's cache; nothing elsewhere.
         .pragma("fullfsync", "1")
         .pragma("checkpoint_fullfsync", "1")
+        .pragma("secure_delete", "1")
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .pragma("cache_size", CACHE);
     let failed = |source| explain(path, kind, "opening", source);
@@ -218,6 +220,15 @@ pub async fn open(path: &Path, kind: &Kind, limits: Limits) -> Result<Database, 
     // Better now than at the first checkpoint: may it be written at all?
     sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut writer).await.map_err(failed)?;
     Ok(Database { path: path.to_owned(), writer, readers: readers(path), lock })
+}
+
+/// Moves the write-ahead log into the file and empties it: it may still hold what was erased
+/// since. A reader that looks at an earlier moment keeps it as it is.
+///
+/// # Errors
+/// What SQLite says.
+pub async fn empty_wal(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await.map(drop)
 }
 
 /// Opens an existing file for reading; it may be in use by a writer.
@@ -418,7 +429,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.db");
         let mut database = open(&path, &KIND, Limits::default()).await.unwrap();
-        for (pragma, value) in [("journal_mode", "wal"), ("synchronous", "2"), ("fullfsync", "1")] {
+        for (pragma, value) in [
+            ("journal_mode", "wal"),
+            ("synchronous", "2"),
+            ("fullfsync", "1"),
+            ("secure_delete", "1"),
+        ] {
             let sql =
                 sqlx::AssertSqlSafe(format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"));
             let found: String =

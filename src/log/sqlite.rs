@@ -157,6 +157,14 @@ impl Log {
         self.identity_key
     }
 
+    /// Closes the log after the last append, with all of it in the file itself.
+    ///
+    /// # Errors
+    /// [`Error::File`]; everything appended is kept nevertheless.
+    pub async fn close(mut self) -> Result<(), Error> {
+        sqlite::empty_wal(&mut self.writer).await.map_err(self.failed("closing"))
+    }
+
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<> {
         let path = self.path.clone();
         move |source| sqlite::explain(&path, &KIND, doing, source).into()

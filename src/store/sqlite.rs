@@ -15,7 +15,8 @@ use tokio::sync::Mutex;
 use crate::log;
 use crate::model::{CustomerId, Timestamp};
 use crate::sqlite::{
-    Database, Kind, Limits, Lock, chunks, explain, one_moment, open, open_to_read, repeated,
+    Database, Kind, Limits, Lock, chunks, empty_wal, explain, one_moment, open, open_to_read,
+    repeated,
 };
 
 use super::changes::Changes;
@@ -84,6 +85,15 @@ impl SqliteStore {
             write::checkpoint(&mut transaction, &self.ledger, *lease, checkpoint, changes).await?;
         }
         transaction.commit().await.map_err(self.failed("a checkpoint"))
+    }
+
+    /// Closes the store after the last checkpoint, with all of it in the file itself.
+    ///
+    /// # Errors
+    /// [`Error::File`]; everything committed is kept nevertheless.
+    pub async fn close(&self) -> Result<(), Error> {
+        let mut writer = self.writer.lock().await;
+        empty_wal(&mut writer).await.map_err(self.failed("closing"))
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<'_> {

@@ -153,7 +153,7 @@ pub async fn run<C: Clock>(
     let failed = tokio::select! {
         // A sender that is gone means stop, too.
         _ = stop.wait_for(|stop| *stop) => None,
-        ended = &mut ingesting => Some(task("ingest", ended)),
+        ended = &mut ingesting => Some(task("ingest", ended).map(drop)),
         Some(ended) = lanes.join_next() => Some(task("a lane", ended)),
     };
     // Requests under way get their answer, also from a worker that can't go on.
@@ -165,18 +165,25 @@ pub async fn run<C: Clock>(
         None => {}
     }
     closed.send_replace(true);
-    task("ingest", ingesting.await)?;
+    let log = task("ingest", ingesting.await)?;
     finish.send_replace(true);
     while let Some(ended) = lanes.join_next().await {
         task("a lane", ended)?;
+    }
+    // Nothing is lost if this fails: a write-ahead log that stays is read again.
+    if let Err(error) = log.close().await {
+        tracing::warn!(%error, "the log's write-ahead log stays beside it");
+    }
+    if let Err(error) = store.close().await {
+        tracing::warn!(%error, "the state's write-ahead log stays beside it");
     }
     Ok(())
 }
 
 /// What a task ended with.
-fn task(
+fn task<T>(
     name: &'static str,
-    ended: Result<Result<(), Error>, tokio::task::JoinError>,
-) -> Result<(), Error> {
+    ended: Result<Result<T, Error>, tokio::task::JoinError>,
+) -> Result<T, Error> {
     ended.unwrap_or(Err(Error::Task(name)))
 }
