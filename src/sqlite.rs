@@ -23,6 +23,8 @@ const BUSY: Duration = Duration::from_secs(2);
 const CHECKPOINT_PAGES: &str = "8000";
 /// Page cache of the writing connection, in KiB, negative as SQLite wants it.
 const CACHE: &str = "-32768";
+/// The largest file that is written anew at a stop after an erasure: more would hold the stop up.
+const VACUUM_BYTES_MAX: i64 = 256 << 20;
 /// Connections that read beside the writer.
 const READERS: u32 = 4;
 
@@ -222,12 +224,26 @@ pub async fn open(path: &Path, kind: &Kind, limits: Limits) -> Result<Database, 
     Ok(Database { path: path.to_owned(), writer, readers: readers(path), lock })
 }
 
-/// Moves the write-ahead log into the file and empties it: it may still hold what was erased
-/// since. A reader that looks at an earlier moment keeps it as it is.
+/// Ends the writing of a file: moves the write-ahead log into it and empties that, for it may
+/// still hold what was `erased`. A reader that looks at an earlier moment keeps it as it is.
+///
+/// `secure_delete` overwrites what is deleted, but where SQLite has moved a row from one page to
+/// another a copy may stay in the unused part of the first: a file of up to
+/// [`VACUUM_BYTES_MAX`] is written anew.
 ///
 /// # Errors
-/// What SQLite says.
-pub async fn empty_wal(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+/// What SQLite says; everything committed is kept nevertheless.
+pub async fn finish(writer: &mut SqliteConnection, erased: bool) -> Result<(), sqlx::Error> {
+    if erased {
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+        )
+        .fetch_one(&mut *writer)
+        .await?;
+        if bytes <= VACUUM_BYTES_MAX {
+            sqlx::raw_sql("VACUUM").execute(&mut *writer).await?;
+        }
+    }
     sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await.map(drop)
 }
 

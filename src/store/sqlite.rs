@@ -7,6 +7,7 @@ mod read;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
@@ -15,8 +16,7 @@ use tokio::sync::Mutex;
 use crate::log;
 use crate::model::{CustomerId, Timestamp};
 use crate::sqlite::{
-    Database, Kind, Limits, Lock, chunks, empty_wal, explain, one_moment, open, open_to_read,
-    repeated,
+    Database, Kind, Limits, Lock, chunks, explain, finish, one_moment, open, open_to_read, repeated,
 };
 
 use super::changes::Changes;
@@ -33,6 +33,8 @@ const KIND: Kind = Kind {
 pub struct SqliteStore {
     writer: Mutex<SqliteConnection>,
     ledger: SqliteLedger,
+    /// Whether something was erased since the file was opened.
+    erased: AtomicBool,
     _lock: Lock,
 }
 
@@ -59,7 +61,8 @@ impl SqliteStore {
     pub async fn open_limited(path: &Path, limits: Limits) -> Result<Self, Error> {
         let Database { path, writer, readers, lock } = open(path, &KIND, limits).await?;
         let ledger = SqliteLedger { path, readers };
-        Ok(Self { writer: Mutex::new(writer), ledger, _lock: lock })
+        let erased = AtomicBool::new(false);
+        Ok(Self { writer: Mutex::new(writer), ledger, erased, _lock: lock })
     }
 
     /// The reading side.
@@ -83,6 +86,7 @@ impl SqliteStore {
             writer.begin_with("BEGIN IMMEDIATE").await.map_err(self.failed("a checkpoint"))?;
         for (lease, checkpoint, changes) in &prepared {
             write::checkpoint(&mut transaction, &self.ledger, *lease, checkpoint, changes).await?;
+            self.erased.fetch_or(!checkpoint.erased.is_empty(), Ordering::Relaxed);
         }
         transaction.commit().await.map_err(self.failed("a checkpoint"))
     }
@@ -93,7 +97,8 @@ impl SqliteStore {
     /// [`Error::File`]; everything committed is kept nevertheless.
     pub async fn close(&self) -> Result<(), Error> {
         let mut writer = self.writer.lock().await;
-        empty_wal(&mut writer).await.map_err(self.failed("closing"))
+        let erased = self.erased.load(Ordering::Relaxed);
+        finish(&mut writer, erased).await.map_err(self.failed("closing"))
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<'_> {
