@@ -1,6 +1,7 @@
 //! `waypost run`: the embedded worker.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
@@ -14,7 +15,7 @@ use crate::log::{Append, Control, Log, Record};
 use crate::model::{CustomerId, MessageChannel};
 use crate::replay::reach;
 use crate::store::{Ledger, SqliteStore, Store};
-use crate::worker::{Clock, Options, Parts, SystemClock};
+use crate::worker::{Backlog, Clock, Options, Parts, SystemClock};
 use crate::{release, worker};
 
 use super::talk::say;
@@ -65,9 +66,9 @@ async fn serve(args: &Args, config: &Config, journeys: &setup::Journeys) -> anyh
     let token = config.http.token.as_ref().map(|token| token.expose());
     let listener = worker::listen(config.http.listen, token).await?;
     let mut log = Log::open(&config.store.log, config.store.partitions).await?;
-    let store = SqliteStore::open(&config.store.state).await?;
+    let store = Arc::new(SqliteStore::open(&config.store.state).await?);
+    let backlog = Backlog::of(&log).await?;
     apply(&mut log, config, journeys, &clock).await?;
-    say_reach(&store, config, journeys, log.partitions()).await?;
     let mut timelines = Vec::new();
     let reader = log.reader();
     let lanes = store.ledger().lanes().await?;
@@ -83,13 +84,20 @@ async fn serve(args: &Args, config: &Config, journeys: &setup::Journeys) -> anyh
         say("stopping: taking in what was accepted");
         stopper.send_replace(true);
     });
-    let parts = Parts { log, store, identify, clock, timelines, listener: Some(listener), options };
+    let catalog = Catalog::new(journeys.plans.clone(), config.rules());
+    let reach =
+        tokio::spawn(say_reach(Arc::clone(&store), catalog, log.partitions(), backlog.clone()));
+    let listener = Some(listener);
+    let parts = Parts { log, store, identify, clock, timelines, listener, backlog, options };
     worker::run(parts, stop, |address| {
         if let Some(address) = address {
             say(&format!("listening on http://{address}"));
         }
     })
     .await?;
+    // A worker that is stopped before it could say this says no more.
+    reach.abort();
+    let _ = reach.await;
     say("stopped");
     Ok(())
 }
@@ -121,15 +129,17 @@ async fn apply(
     Ok(())
 }
 
-/// Says whom mails may reach.
-async fn say_reach(
-    store: &SqliteStore,
-    config: &Config,
-    journeys: &setup::Journeys,
-    partitions: u32,
-) -> anyhow::Result<()> {
-    let catalog = Catalog::new(journeys.plans.clone(), config.rules());
+/// Says whom mails may reach, once what was imported or left over is applied.
+async fn say_reach(store: Arc<SqliteStore>, catalog: Catalog, partitions: u32, backlog: Backlog) {
+    backlog.applied().await;
     let engine = Engine::new(catalog, EngineOptions::default());
+    match reach_of(&store, &engine, partitions).await {
+        Ok(line) => say(&line),
+        Err(error) => tracing::warn!(%error, "it is not known whom mails may reach"),
+    }
+}
+
+async fn reach_of(store: &SqliteStore, engine: &Engine, partitions: u32) -> anyhow::Result<String> {
     let (mut may, mut all, mut seen) = (0_u64, 0_u64, false);
     for partition in 0..partitions {
         let lease = crate::store::Lease { partition, epoch: 0 };
@@ -140,7 +150,7 @@ async fn say_reach(
             for (id, bytes) in store.load(lease, &ids).await? {
                 let state = CustomerState::decode(&bytes)
                     .with_context(|| format!("the stored state of customer {id}"))?;
-                if state.pointer.is_none() {
+                if state.pointer.is_none() && state.erased_at.is_none() {
                     all += 1;
                     seen |= !state.consents.is_empty();
                     may += u64::from(engine.may_be_contacted(&state, MessageChannel::Email));
@@ -149,8 +159,7 @@ async fn say_reach(
             after = Some(last);
         }
     }
-    say(&reach(may, all, seen));
-    Ok(())
+    Ok(reach(may, all, seen))
 }
 
 fn options(args: &Args, config: &Config) -> anyhow::Result<Options> {

@@ -20,6 +20,7 @@ use crate::decode::Decoder;
 use crate::identity::Identify;
 use crate::lane::Timeline;
 use crate::log::Log;
+use crate::model::Timestamp;
 use crate::store::SqliteStore;
 
 pub use clock::{Clock, SystemClock};
@@ -31,7 +32,7 @@ pub struct Parts<C> {
     /// The log, of which this process is the writer.
     pub log: Log,
     /// States, messages, trace and positions.
-    pub store: SqliteStore,
+    pub store: Arc<SqliteStore>,
     /// The identity stage.
     pub identify: Identify,
     /// The clock.
@@ -40,8 +41,39 @@ pub struct Parts<C> {
     pub timelines: Vec<Timeline>,
     /// Where HTTP comes in, from [`listen`]; `None` listens nowhere.
     pub listener: Option<TcpListener>,
+    /// What there was to apply when the worker opened.
+    pub backlog: Backlog,
     /// How it runs.
     pub options: Options,
+}
+
+/// What the log held when the worker opened, and how many lanes have yet to apply it.
+#[derive(Clone, Debug)]
+pub struct Backlog {
+    until: Option<Timestamp>,
+    behind: watch::Sender<u32>,
+}
+
+impl Backlog {
+    /// Everything that the log holds now.
+    ///
+    /// # Errors
+    /// [`crate::log::Error`] if the log can't be read.
+    pub async fn of(log: &Log) -> Result<Self, crate::log::Error> {
+        let until = log.reader().last_append().await?;
+        Ok(Self { until, behind: watch::Sender::new(log.partitions()) })
+    }
+
+    /// Waits until every lane has applied it.
+    pub async fn applied(&self) {
+        // There is always a sender: it is in `self`.
+        let _ = self.behind.subscribe().wait_for(|lanes| *lanes == 0).await;
+    }
+
+    /// Whether a lane at this watermark has yet to apply its part.
+    fn is_behind(&self, watermark: Option<Timestamp>) -> bool {
+        watermark < self.until
+    }
 }
 
 /// How a worker runs.
@@ -121,8 +153,7 @@ pub async fn run<C: Clock>(
     mut stop: watch::Receiver<bool>,
     started: impl FnOnce(Option<SocketAddr>),
 ) -> Result<(), Error> {
-    let Parts { log, store, identify, clock, timelines, listener, options } = parts;
-    let store = Arc::new(store);
+    let Parts { log, store, identify, clock, timelines, listener, backlog, options } = parts;
     let clock = Arc::new(clock);
     let reader = log.reader();
     let partitions = log.partitions();
@@ -144,6 +175,7 @@ pub async fn run<C: Clock>(
             timeline,
             outbox: outbox.clone(),
             finished: finished.clone(),
+            backlog: backlog.clone(),
             records_max: options.checkpoint_records,
             cache_bytes: options.cache_bytes / partitions.max(1) as usize,
         }));
