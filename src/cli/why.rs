@@ -25,7 +25,8 @@ use super::{Outcome, setup};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// The shop's customer id, an email address, a phone number, a device id, or Waypost's own id.
+    /// The shop's customer id, an email address, a phone number, a device id, an id of a source's
+    /// own (best as NAMESPACE=ID), or Waypost's own id.
     customer: String,
     /// Of this journey only.
     #[arg(long, value_name = "JOURNEY")]
@@ -38,13 +39,17 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let namespaces = setup::namespaces(&config)?;
     runtime.block_on(async {
         let log = LogReader::open(&config.store.log).await?;
         let ledger = SqliteLedger::open(&config.store.state).await?;
         let mut identify = Identify::stored(log.identity_key().await?);
-        let customers = identify.named(&log, &args.customer).await?;
+        let customers = identify.named(&log, &args.customer, &namespaces).await?;
         if customers.is_empty() {
-            bail!("nobody is known as `{}`; name the customer as their events do", args.customer);
+            bail!(
+                "nobody is known as `{}`; name the customer as their events do (an id of a source's own as NAMESPACE=ID)",
+                args.customer
+            );
         }
         for customer in customers {
             tell(args, &log, &ledger, customer).await?;

@@ -17,11 +17,11 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::plan::{Plan, Slots};
+use self::plan::{Kind, Plan, Slots};
 use self::row::{Columns, unquoted, values, without_break};
 use super::record::{json_text, too_long, utf8};
 use super::{DATA_BYTES_MAX, Decode, Form, RECORD_BYTES_MAX, Raw, Rejected};
-use crate::model::{Event, EventName};
+use crate::model::{Event, EventName, Text};
 
 /// A mistake in a mapping file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +85,14 @@ impl Mapping {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.plan.source
+    }
+
+    /// The namespaces of its own under which it names customers.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Text> {
+        self.plan.customer.iter().filter_map(|(kind, _)| match kind {
+            Kind::Other(namespace) => Some(namespace),
+            _ => None,
+        })
     }
 
     /// What it reads.

@@ -74,6 +74,50 @@ fn each_message_is_explained() {
     assert!(lines.iter().any(|line| line["journey"] == "abandoned-cart"), "{}", json.stdout);
 }
 
+/// A till whose customers are known by their loyalty card, and by a device in the app.
+const TILL: &str = "format: 1
+source: till
+reads: csv
+time: at
+event: { column: kind, is: { sale: order.placed, view: page.viewed } }
+customer: { loyalty: card, device: app, customer_id: account }
+";
+const TILL_ROWS: &str = "at,kind,card,app,account
+2026-01-02T10:00:00Z,view,,d-9,
+2026-01-02T10:01:00Z,sale,L-9,d-9,
+2026-01-02T10:02:00Z,view,,d-9,
+2026-01-02T10:03:00Z,sale,L-8,,
+2026-01-02T10:04:00Z,sale,L-7,,42
+";
+
+#[test]
+fn a_customer_is_shown_and_found_by_an_id_of_the_sources_own() {
+    let shop = Shop::new(1, &[THANKS]);
+    shop.configure(1, "inputs: { till: { format: mapping, mapping: till.yaml } }\n");
+    shop.write("till.yaml", TILL);
+    shop.write("till.csv", TILL_ROWS);
+    let until = ["--until", "2026-01-03T00:00:00Z"];
+    let files = ["replay", "--events", "till.csv", "--mapping", "till.yaml"];
+    let done = shop.run(&[&files[..], &until].concat());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let shown = |line: &str| -> String {
+        let line: serde_json::Value = serde_json::from_str(line).expect("json");
+        line["customer"].as_str().expect("a name").to_owned()
+    };
+    assert_eq!(done.stdout.lines().map(shown).collect::<Vec<_>>(), ["L-9", "L-8", "42"]);
+    let worker = shop.start();
+    let (status, answer) = worker.post("/events", TILL_ROWS.as_bytes());
+    assert_eq!(status, 202, "{answer}");
+    shop.wait_until_applied();
+    worker.stops();
+    for name in ["L-9", "loyalty=L-9", "d-9", "L-8", "L-7", "42"] {
+        let told = told(&shop, &[name]);
+        assert!(told.contains("orders: 1\n"), "{name}: {told}");
+    }
+    let nobody = shop.run(&["why", "L-6"]);
+    assert!(nobody.stderr.contains("nobody is known as `L-6`"), "{}", nobody.stderr);
+}
+
 #[test]
 fn who_is_not_known_is_said() {
     let shop = Shop::new(1, &[CART]);
