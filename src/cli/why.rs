@@ -5,10 +5,12 @@ use std::path::Path;
 
 use anyhow::bail;
 
+use crate::diagnostic::did_you_mean;
 use crate::engine::{CustomerState, TraceKind};
 use crate::identity::Identify;
 use crate::log::LogReader;
-use crate::model::{ConsentStatus, CustomerId};
+use crate::model::{ConsentStatus, CustomerId, Text};
+use crate::release;
 use crate::store::{Ledger, MessageStatus, SqliteLedger};
 
 use super::story::story;
@@ -51,11 +53,24 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
                 args.customer
             );
         }
+        if let Some(journey) = &args.journey {
+            known(journey, &release::journeys(&log).await?)?;
+        }
         for customer in customers {
             tell(args, &log, &ledger, customer).await?;
         }
         Ok(Outcome::Done)
     })
+}
+
+/// Whether a release of the log has the journey.
+fn known(journey: &str, names: &[Text]) -> anyhow::Result<()> {
+    if names.iter().any(|name| name == journey) {
+        return Ok(());
+    }
+    let help = did_you_mean(journey, names.iter().map(Text::as_str))
+        .unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+    bail!("no journey `{journey}` was ever in force here; {help}")
 }
 
 async fn tell(
@@ -108,8 +123,12 @@ async fn tell(
             writeln!(out, "  {line}")?;
         }
     }
-    if lines.is_empty() {
-        writeln!(out, "  no journey has met this customer yet")?;
+    match &args.journey {
+        Some(journey) if lines.is_empty() => {
+            writeln!(out, "  journey {journey} has not met this customer yet")?;
+        }
+        None if lines.is_empty() => writeln!(out, "  no journey has met this customer yet")?,
+        _ => {}
     }
     for line in lines {
         writeln!(out, "  {}", line.shown())?;
@@ -124,7 +143,7 @@ fn standing(state: &CustomerState) -> Vec<String> {
         lines.push(format!("is one with customer {winner}"));
         return lines;
     }
-    let address = |address: &Option<crate::model::Text>| match address {
+    let address = |address: &Option<Text>| match address {
         Some(address) => mask(address),
         None => "not known".to_owned(),
     };

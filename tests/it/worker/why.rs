@@ -57,6 +57,7 @@ fn each_message_is_explained() {
         &["Bob@Shop.example"],
         &["7003"],
         &["7003", "--journey", "thanks"],
+        &["7002", "--journey", "thanks"],
         &["7004"],
     ] {
         all.push_str(&format!("$ waypost why {}\n{}\n", args.join(" "), told(&shop, args)));
@@ -68,6 +69,14 @@ fn each_message_is_explained() {
     }
     let kept = std::fs::read_to_string(&golden).expect("what `why` told before");
     assert_eq!(all, kept, "UPDATE=1 rewrites what is expected");
+    for (journey, help) in
+        [("thank", "did you mean `thanks`?"), ("welcome", "there are: abandoned-cart, thanks")]
+    {
+        let none = shop.run(&["why", "7002", "--journey", journey]);
+        assert_eq!((none.code, none.stdout.as_str()), (Some(3), ""));
+        let says = format!("no journey `{journey}` was ever in force here; {help}");
+        assert!(none.stderr.contains(&says), "no `{says}` in {}", none.stderr);
+    }
     let json = shop.run(&["why", "7002", "--json"]);
     let lines: Vec<serde_json::Value> =
         json.stdout.lines().map(|line| serde_json::from_str(line).expect("json")).collect();
