@@ -14,7 +14,7 @@ pub use names::EVENT_TYPES;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use self::shape::{EmailAddress, Record};
+use self::shape::Record;
 use super::fields::{Reading, id, label, order_box, time, url};
 use super::loose::first_known;
 use super::record::{json_text, parse};
@@ -110,12 +110,7 @@ fn name_of(record: &Record<'_>, event_type: Option<&str>) -> Result<EventName, R
     if order.is_some_and(|order| first_known(&[order.purchase_id, order.price_total]).is_some()) {
         return Ok(EventName::OrderPlaced);
     }
-    let of_person = record.personal_email.known().is_some()
-        || record.personal_email.object::<EmailAddress<'_>>().is_some()
-        || record.person.get().is_some()
-        || record.mobile_phone.get().is_some()
-        || record.consents.get().is_some();
-    if of_person {
+    if person::tells_of(record) {
         return Ok(EventName::CustomerUpdated);
     }
     Err(Rejected::new(

@@ -53,6 +53,26 @@ fn email_address<'a>(record: &Record<'a>) -> Loose<'a> {
     object.map_or(record.personal_email, |email| email.address)
 }
 
+/// Whether the record holds a field of a person, as Adobe's profile record has them.
+pub(super) fn tells_of(record: &Record<'_>) -> bool {
+    let phones = [
+        &record.mobile_phone,
+        &record.home_phone,
+        &record.billing_address_phone,
+        &record.shipping_address_phone,
+    ];
+    let addresses = [&record.billing_address, &record.shipping_address, &record.home_address];
+    email_address(record).known().is_some()
+        || record.preferred_language.known().is_some()
+        || record.time_zone.known().is_some()
+        || record.person.get().is_some()
+        || record.user_account.get().is_some()
+        || record.loyalty.get().is_some()
+        || record.consents.get().is_some()
+        || phones.into_iter().any(|phone| phone.get().is_some())
+        || addresses.into_iter().any(|address| address.get().is_some())
+}
+
 /// An identity of a namespace as sources spell it, in any case.
 fn in_namespace(namespace: &str, value: &str) -> Option<Identity> {
     let is = |word: &str| namespace.eq_ignore_ascii_case(word);
