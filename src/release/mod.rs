@@ -107,7 +107,7 @@ pub fn unpack(id: ReleaseId, files: &ReleaseFiles) -> Result<lane::Release, Erro
 pub async fn journeys(log: &LogReader) -> Result<Vec<Text>, Error> {
     let plans = releases(&log.controls().await?, log).await?.into_iter();
     let mut names: Vec<Text> =
-        plans.flat_map(|release| release.plans).map(|plan| plan.name.clone()).collect();
+        plans.flat_map(|release| release.plans).map(|plan| plan.name).collect();
     names.sort();
     names.dedup();
     Ok(names)
