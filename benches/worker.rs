@@ -10,6 +10,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use waypost::identity::Identify;
 use waypost::journey::{Rules, SourceFile};
 use waypost::log::{Append, Control, Log, LogReader, Record};
 use waypost::store::{Ledger, SqliteLedger, SqliteStore};
-use waypost::worker::{self, BODY_BYTES_MAX_DEFAULT, Clock, Options, Parts, SystemClock};
+use waypost::worker::{self, BODY_BYTES_MAX_DEFAULT, Backlog, Clock, Options, Parts, SystemClock};
 use waypost::{config, release};
 
 /// The allocator of the command.
@@ -119,7 +120,7 @@ async fn parts(folder: &Path) -> (Parts<SystemClock>, LogReader, SqliteLedger) {
     let config = config::load(None).unwrap().0.unwrap();
     let clock = SystemClock;
     let mut log = Log::open(&folder.join("log.db"), 1).await.unwrap();
-    let store = SqliteStore::open(&folder.join("state.db")).await.unwrap();
+    let store = Arc::new(SqliteStore::open(&folder.join("state.db")).await.unwrap());
     let journeys = Path::new(env!("CARGO_MANIFEST_DIR")).join("journeys");
     let mut sources: Vec<SourceFile> = Vec::new();
     for entry in std::fs::read_dir(journeys).unwrap() {
@@ -138,7 +139,7 @@ async fn parts(folder: &Path) -> (Parts<SystemClock>, LogReader, SqliteLedger) {
         token: None,
         body_bytes_max: BODY_BYTES_MAX_DEFAULT,
         sources: vec![("http".to_owned(), Decoder::default())],
-        stdin: false,
+        stdin: None,
         tick_ms: config.ticks.every_ms.unsigned_abs(),
         grace_ms: config.ticks.grace_ms,
         checkpoint_records: config.checkpoint.records as usize,
@@ -147,6 +148,7 @@ async fn parts(folder: &Path) -> (Parts<SystemClock>, LogReader, SqliteLedger) {
     let listener = worker::listen("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
     let ledger = store.ledger().clone();
     let identify = Identify::stored(log.identity_key());
+    let backlog = Backlog::of(&log).await.unwrap();
     let parts = Parts {
         log,
         store,
@@ -154,6 +156,7 @@ async fn parts(folder: &Path) -> (Parts<SystemClock>, LogReader, SqliteLedger) {
         clock,
         timelines: vec![timeline],
         listener: Some(listener),
+        backlog,
         options,
     };
     (parts, reader, ledger)

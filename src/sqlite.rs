@@ -2,7 +2,8 @@
 //!
 //! A file has one writing process, held by an advisory lock on `FILE.lock` that the operating
 //! system lets go of when the process ends, however it ends. Readers need no lock.
-//! Writing: WAL, `synchronous = FULL`, so that a committed transaction survives a power cut.
+//! Writing: WAL, `synchronous = FULL`, so that a committed transaction survives a power cut;
+//! `secure_delete`, so that what was erased is overwritten and not only unlinked.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
@@ -22,6 +23,8 @@ const BUSY: Duration = Duration::from_secs(2);
 const CHECKPOINT_PAGES: &str = "8000";
 /// Page cache of the writing connection, in KiB, negative as SQLite wants it.
 const CACHE: &str = "-32768";
+/// The largest file that is written anew at a stop after an erasure: more would hold the stop up.
+const VACUUM_BYTES_MAX: i64 = 256 << 20;
 /// Connections that read beside the writer.
 const READERS: u32 = 4;
 
@@ -220,6 +223,7 @@ fn to_write(path: &Path) -> SqliteConnectOptions {
         // Without these two, macOS keeps a commit in the drive's cache; nothing elsewhere.
         .pragma("fullfsync", "1")
         .pragma("checkpoint_fullfsync", "1")
+        .pragma("secure_delete", "1")
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .pragma("cache_size", CACHE)
 }
@@ -232,6 +236,29 @@ fn to_write(path: &Path) -> SqliteConnectOptions {
 pub async fn open_to_change(path: &Path, kind: &Kind) -> Result<SqliteConnection, Error> {
     let connected = SqliteConnection::connect_with(&to_write(path)).await;
     connected.map_err(|source| explain(path, kind, "opening", source))
+}
+
+/// Ends the writing of a file: moves the write-ahead log into it and empties that, for it may
+/// still hold what was `erased`. A reader that looks at an earlier moment keeps it as it is.
+///
+/// `secure_delete` overwrites what is deleted, but where SQLite has moved a row from one page to
+/// another a copy may stay in the unused part of the first: a file of up to
+/// [`VACUUM_BYTES_MAX`] is written anew.
+///
+/// # Errors
+/// What SQLite says; everything committed is kept nevertheless.
+pub async fn finish(writer: &mut SqliteConnection, erased: bool) -> Result<(), sqlx::Error> {
+    if erased {
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+        )
+        .fetch_one(&mut *writer)
+        .await?;
+        if bytes <= VACUUM_BYTES_MAX {
+            sqlx::raw_sql("VACUUM").execute(&mut *writer).await?;
+        }
+    }
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await.map(drop)
 }
 
 /// Opens an existing file for reading; it may be in use by a writer.
@@ -432,7 +459,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.db");
         let mut database = open(&path, &KIND, Limits::default()).await.unwrap();
-        for (pragma, value) in [("journal_mode", "wal"), ("synchronous", "2"), ("fullfsync", "1")] {
+        for (pragma, value) in [
+            ("journal_mode", "wal"),
+            ("synchronous", "2"),
+            ("fullfsync", "1"),
+            ("secure_delete", "1"),
+        ] {
             let sql =
                 sqlx::AssertSqlSafe(format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"));
             let found: String =

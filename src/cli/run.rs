@@ -16,7 +16,7 @@ use crate::model::{CustomerId, MessageChannel};
 use crate::replay::reach;
 use crate::store::{Ledger, SqliteStore, Store};
 use crate::template::TemplateFile;
-use crate::worker::{Clock, Options, Parts, Sending, SystemClock};
+use crate::worker::{Backlog, Clock, Options, Parts, Sending, SystemClock};
 use crate::{release, worker};
 
 use super::setup::TemplatesRead;
@@ -37,12 +37,16 @@ const PAGE: u32 = 5_000;
 ///   waypost run
 ///   curl --data-binary @events.ndjson http://127.0.0.1:7070/events
 ///   tail -F events.ndjson | waypost run --stdin
+///   tail -F clicks.ndjson | waypost run --stdin --source clicks
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// Read events from standard input, too.
     #[arg(long)]
     stdin: bool,
+    /// Which of several inputs standard input is.
+    #[arg(long, value_name = "NAME", requires = "stdin")]
+    source: Option<String>,
 }
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
@@ -72,6 +76,7 @@ async fn serve(
     templates: TemplatesRead,
 ) -> anyhow::Result<()> {
     let clock = SystemClock;
+    let options = options(args, config)?;
     let token = config.http.token.as_ref().map(|token| token.expose());
     let listener = worker::listen(config.http.listen, token).await?;
     let pages = worker::listen_to_customers(config.http.public).await?;
@@ -84,9 +89,9 @@ async fn serve(
         pages,
     };
     let mut log = Log::open(&config.store.log, config.store.partitions).await?;
-    let store = SqliteStore::open(&config.store.state).await?;
+    let store = Arc::new(SqliteStore::open(&config.store.state).await?);
+    let backlog = Backlog::of(&log).await?;
     apply(&mut log, config, journeys, &templates.files, &clock).await?;
-    say_reach(&store, config, journeys, log.partitions()).await?;
     let mut timelines = Vec::new();
     let reader = log.reader();
     let lanes = store.ledger().lanes().await?;
@@ -95,7 +100,6 @@ async fn serve(
         let applied = row.and_then(|row| row.position.watermark);
         timelines.push(release::timeline(&reader, applied, EngineOptions::default()).await?);
     }
-    let options = options(args, config)?;
     let identify = Identify::stored(log.identity_key());
     let (stopper, stop) = watch::channel(false);
     tokio::spawn(async move {
@@ -104,14 +108,19 @@ async fn serve(
         stopper.send_replace(true);
     });
     let leaving = outgoing::told(config);
+    let catalog = Catalog::new(journeys.plans.clone(), config.rules());
+    let reach =
+        tokio::spawn(say_reach(Arc::clone(&store), catalog, log.partitions(), backlog.clone()));
+    let listener = Some(listener);
     let parts = Parts {
         log,
         store,
         identify,
         clock,
         timelines,
-        listener: Some(listener),
+        listener,
         sending: Some(sending),
+        backlog,
         options,
     };
     worker::run(parts, stop, |address| {
@@ -121,6 +130,9 @@ async fn serve(
         }
     })
     .await?;
+    // A worker that is stopped before it could say this says no more.
+    reach.abort();
+    let _ = reach.await;
     say("stopped");
     Ok(())
 }
@@ -153,15 +165,17 @@ async fn apply(
     Ok(())
 }
 
-/// Says whom mails may reach.
-async fn say_reach(
-    store: &SqliteStore,
-    config: &Config,
-    journeys: &setup::Journeys,
-    partitions: u32,
-) -> anyhow::Result<()> {
-    let catalog = Catalog::new(journeys.plans.clone(), config.rules());
+/// Says whom mails may reach, once what was imported or left over is applied.
+async fn say_reach(store: Arc<SqliteStore>, catalog: Catalog, partitions: u32, backlog: Backlog) {
+    backlog.applied().await;
     let engine = Engine::new(catalog, EngineOptions::default());
+    match reach_of(&store, &engine, partitions).await {
+        Ok(line) => say(&line),
+        Err(error) => tracing::warn!(%error, "it is not known whom mails may reach"),
+    }
+}
+
+async fn reach_of(store: &SqliteStore, engine: &Engine, partitions: u32) -> anyhow::Result<String> {
     let (mut may, mut all, mut seen) = (0_u64, 0_u64, false);
     for partition in 0..partitions {
         let lease = crate::store::Lease { partition, epoch: 0 };
@@ -172,7 +186,7 @@ async fn say_reach(
             for (id, bytes) in store.load(lease, &ids).await? {
                 let state = CustomerState::decode(&bytes)
                     .with_context(|| format!("the stored state of customer {id}"))?;
-                if state.pointer.is_none() {
+                if state.pointer.is_none() && state.erased_at.is_none() {
                     all += 1;
                     seen |= !state.consents.is_empty();
                     may += u64::from(engine.may_be_contacted(&state, MessageChannel::Email));
@@ -181,8 +195,7 @@ async fn say_reach(
             after = Some(last);
         }
     }
-    say(&reach(may, all, seen));
-    Ok(())
+    Ok(reach(may, all, seen))
 }
 
 fn options(args: &Args, config: &Config) -> anyhow::Result<Options> {
@@ -193,16 +206,30 @@ fn options(args: &Args, config: &Config) -> anyhow::Result<Options> {
     if sources.is_empty() {
         sources.push(("http".to_owned(), Decoder::default()));
     }
+    let stdin = if args.stdin { Some(of_stdin(args, &sources)?) } else { None };
     Ok(Options {
         token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
         body_bytes_max: usize::try_from(config.http.body_limit).unwrap_or(usize::MAX),
         sources,
-        stdin: args.stdin,
+        stdin,
         tick_ms: config.ticks.every_ms.unsigned_abs(),
         grace_ms: config.ticks.grace_ms,
         checkpoint_records: config.checkpoint.records as usize,
         cache_bytes: usize::try_from(config.cache_bytes).unwrap_or(usize::MAX),
     })
+}
+
+/// The source that standard input is.
+fn of_stdin(args: &Args, sources: &[(String, Decoder)]) -> anyhow::Result<String> {
+    let names: Vec<&str> = sources.iter().map(|(name, _)| name.as_str()).collect();
+    match (&args.source, &names[..]) {
+        (Some(name), _) if names.contains(&name.as_str()) => Ok(name.clone()),
+        (Some(name), _) => bail!("`inputs` has no `{name}`; it has {}", names.join(", ")),
+        (None, [only]) => Ok((*only).to_owned()),
+        (None, _) => {
+            bail!("say with --source which of the `inputs` standard input is: {}", names.join(", "))
+        }
+    }
 }
 
 async fn wait_for_signal() {

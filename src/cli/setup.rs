@@ -132,5 +132,16 @@ pub(super) fn input_decoder(format: &InputFormat) -> anyhow::Result<Decoder> {
     })
 }
 
+/// The namespaces of their own under which the mappings of the configured inputs name customers.
+pub(super) fn namespaces(config: &Config) -> anyhow::Result<Vec<Text>> {
+    let mut namespaces = Vec::new();
+    for input in config.inputs.values() {
+        if let InputFormat::Mapping(file) = &input.format {
+            namespaces.extend(Mapping::load(file)?.namespaces().cloned());
+        }
+    }
+    Ok(namespaces)
+}
+
 /// The 32 bytes that key the customer ids of replays: a fixed key, so that two replays agree.
 pub(super) const REPLAY_KEY: [u8; 32] = *b"waypost replay: not a secret key";

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use anyhow::bail;
 
+use crate::diagnostic::did_you_mean;
 use crate::engine::{CustomerState, TraceKind};
 use crate::identity::Identify;
 use crate::log::LogReader;
-use crate::model::{ConsentStatus, CustomerId};
+use crate::model::{ConsentStatus, CustomerId, Text};
+use crate::release;
 use crate::store::{Ledger, MessageStatus, SqliteLedger};
 
 use super::story::story;
@@ -25,7 +27,8 @@ use super::{Outcome, setup};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// The shop's customer id, an email address, a phone number, a device id, or Waypost's own id.
+    /// The shop's customer id, an email address, a phone number, a device id, an id of a source's
+    /// own (best as NAMESPACE=ID), or Waypost's own id.
     customer: String,
     /// Of this journey only.
     #[arg(long, value_name = "JOURNEY")]
@@ -38,19 +41,36 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let namespaces = setup::namespaces(&config)?;
     runtime.block_on(async {
         let log = LogReader::open(&config.store.log).await?;
         let ledger = SqliteLedger::open(&config.store.state).await?;
         let mut identify = Identify::stored(log.identity_key().await?);
-        let customers = identify.named(&log, &args.customer).await?;
+        let customers = identify.named(&log, &args.customer, &namespaces).await?;
         if customers.is_empty() {
-            bail!("nobody is known as `{}`; name the customer as their events do", args.customer);
+            bail!(
+                "nobody is known as `{}`; name the customer as their events do (an id of a source's own as NAMESPACE=ID)",
+                args.customer
+            );
+        }
+        if let Some(journey) = &args.journey {
+            known(journey, &release::journeys(&log).await?)?;
         }
         for customer in customers {
             tell(args, &log, &ledger, customer).await?;
         }
         Ok(Outcome::Done)
     })
+}
+
+/// Whether a release of the log has the journey.
+fn known(journey: &str, names: &[Text]) -> anyhow::Result<()> {
+    if names.iter().any(|name| name == journey) {
+        return Ok(());
+    }
+    let help = did_you_mean(journey, names.iter().map(Text::as_str))
+        .unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+    bail!("no journey `{journey}` was ever in force here; {help}")
 }
 
 async fn tell(
@@ -103,8 +123,12 @@ async fn tell(
             writeln!(out, "  {line}")?;
         }
     }
-    if lines.is_empty() {
-        writeln!(out, "  no journey has met this customer yet")?;
+    match &args.journey {
+        Some(journey) if lines.is_empty() => {
+            writeln!(out, "  journey {journey} has not met this customer yet")?;
+        }
+        None if lines.is_empty() => writeln!(out, "  no journey has met this customer yet")?,
+        _ => {}
     }
     for line in lines {
         writeln!(out, "  {}", line.shown())?;
@@ -119,7 +143,7 @@ fn standing(state: &CustomerState) -> Vec<String> {
         lines.push(format!("is one with customer {winner}"));
         return lines;
     }
-    let address = |address: &Option<crate::model::Text>| match address {
+    let address = |address: &Option<Text>| match address {
         Some(address) => mask(address),
         None => "not known".to_owned(),
     };

@@ -9,7 +9,7 @@ use crate::model::{
     Amount, Channel, EventName, Identity, Item, ItemsAre, OrderFacts, Text, Timestamp,
 };
 
-/// Names a field of one element of a list in an error, without cost where there is none.
+/// Names an element of a list, or one field of it, in an error, without cost where there is none.
 #[derive(Clone, Copy)]
 pub(super) struct InList {
     pub list: &'static str,
@@ -19,7 +19,38 @@ pub(super) struct InList {
 
 impl Display for InList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}].{}", self.list, self.at, self.field)
+        write!(f, "{}[{}]", self.list, self.at)?;
+        if self.field.is_empty() { Ok(()) } else { write!(f, ".{}", self.field) }
+    }
+}
+
+/// How the facts of an event are read.
+///
+/// A purchase that is lost lets its buyer be reminded of what they bought: an event of an order
+/// counts without the facts that can't be read. Any other event is rejected for one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    forgiving: bool,
+}
+
+impl Reading {
+    /// How the facts of an event of this name are read.
+    pub(super) const fn of(name: &EventName) -> Self {
+        Self { forgiving: name.is_order() }
+    }
+
+    /// A fact that was read; where that failed, none if the event counts without it.
+    ///
+    /// # Errors
+    /// [`Rejected`] as given, if it does not.
+    pub(super) fn fact<T: Default>(self, read: Result<T, Rejected>) -> Result<T, Rejected> {
+        match read {
+            Err(rejected) if self.forgiving => {
+                tracing::debug!(%rejected, "an order's event counts without a fact");
+                Ok(T::default())
+            }
+            read => read,
+        }
     }
 }
 

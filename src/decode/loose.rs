@@ -1,13 +1,14 @@
 //! JSON as sources really write it: numbers as strings, nulls, placeholders.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::Rejected;
 use crate::model::ITEMS_MAX;
 
 /// A scalar of whatever type: text, number, boolean or null, borrowed as the record spells it.
@@ -32,6 +33,11 @@ impl<'a> Loose<'a> {
             _ => self.0,
         };
         Some(text).filter(|text| !text.is_empty()).map(Cow::Borrowed)
+    }
+
+    /// It as an object, if it is one of this kind: some sources write the bare value in its place.
+    pub(super) fn object<T: Deserialize<'a>>(self) -> Option<T> {
+        self.0.starts_with('{').then(|| serde_json::from_str(self.0).ok())?
     }
 
     /// As [`Self::text`], and `None` also for what JavaScript and SQL write for nothing.
@@ -59,14 +65,129 @@ impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
     }
 }
 
+/// Something else than the shape that is expected, in words that go before "where".
+type Misfit = &'static str;
+
+/// Scalars where an object or a list is expected.
+macro_rules! scalars_misfit {
+    () => {
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(Self::Value::misfit("true or false"))
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(Self::Value::misfit("a number"))
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(Self::Value::misfit("a number"))
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(Self::Value::misfit("a number"))
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+            Ok(Self::Value::misfit("text"))
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Self::Value::default())
+        }
+    };
+}
+
+/// An object within a record, or the note that something else stands in its place: whether that
+/// rejects the record is for its reader to say.
+#[derive(Clone, Debug)]
+pub(super) struct Part<T> {
+    object: Option<T>,
+    misfit: Option<Misfit>,
+}
+
+impl<T> Part<T> {
+    const fn misfit(found: Misfit) -> Self {
+        Self { object: None, misfit: Some(found) }
+    }
+
+    /// The object; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Rejected`] naming the field if something else stands in its place.
+    pub(super) fn known(&self, field: impl Display) -> Result<Option<&T>, Rejected> {
+        fitting(self.object.as_ref(), self.misfit, field, "an object")
+    }
+
+    /// The object, if there is one.
+    pub(super) const fn get(&self) -> Option<&T> {
+        self.object.as_ref()
+    }
+}
+
+impl<T> Default for Part<T> {
+    fn default() -> Self {
+        Self { object: None, misfit: None }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Part<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PartVisitor(PhantomData))
+    }
+}
+
+struct PartVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for PartVisitor<T> {
+    type Value = Part<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    scalars_misfit!();
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        let object = T::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Part { object: Some(object), misfit: None })
+    }
+
+    /// PHP writes an empty object as an empty array.
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        Ok(if passed_over(seq)? == 0 { Part::default() } else { Part::misfit("a list") })
+    }
+}
+
 /// A list of at most [`ITEMS_MAX`] elements; one element without its brackets counts as a list of
 /// one, nulls are left out.
 #[derive(Clone, Debug)]
-pub(super) struct List<T>(pub(super) Vec<T>);
+pub(super) struct List<T> {
+    elements: Option<Vec<T>>,
+    misfit: Option<Misfit>,
+}
+
+impl<T> List<T> {
+    const fn misfit(found: Misfit) -> Self {
+        Self { elements: None, misfit: Some(found) }
+    }
+
+    /// Its elements; `None` if there is no list.
+    ///
+    /// # Errors
+    /// [`Rejected`] naming the field if there is something else, or too long a list.
+    pub(super) fn known(&self, field: impl Display) -> Result<Option<&[T]>, Rejected> {
+        fitting(self.elements.as_deref(), self.misfit, field, "a list")
+    }
+
+    /// Its elements, if there are any.
+    pub(super) fn get(&self) -> &[T] {
+        self.elements.as_deref().unwrap_or_default()
+    }
+}
 
 impl<T> Default for List<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { elements: None, misfit: None }
     }
 }
 
@@ -85,35 +206,57 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
         f.write_str("a list")
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(List::default())
-    }
+    scalars_misfit!();
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(|one| List(vec![one]))
+        let one = T::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(List { elements: Some(vec![one]), misfit: None })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut list = Vec::new();
+        let mut elements = Vec::new();
         while let Some(element) = seq.next_element::<Option<T>>()? {
-            if list.len() == ITEMS_MAX {
-                return Err(A::Error::custom(format!(
-                    "more than {ITEMS_MAX} elements in one list; split the record"
-                )));
+            if elements.len() == ITEMS_MAX {
+                passed_over(seq)?;
+                return Ok(List::misfit(TOO_LONG));
             }
-            list.extend(element);
+            elements.extend(element);
         }
-        Ok(List(list))
+        Ok(List { elements: Some(elements), misfit: None })
     }
 }
 
-/// An object read as pairs in the order written: names of the source's own choosing.
+/// An object read as pairs in the order written: names of the source's own choosing, at most
+/// [`ITEMS_MAX`].
 #[derive(Clone, Debug)]
-pub(super) struct Pairs<'a, T>(pub(super) Vec<(Cow<'a, str>, T)>);
+pub(super) struct Pairs<'a, T> {
+    pairs: Vec<(Cow<'a, str>, T)>,
+    misfit: Option<Misfit>,
+}
+
+impl<'a, T> Pairs<'a, T> {
+    const fn misfit(found: Misfit) -> Self {
+        Self { pairs: Vec::new(), misfit: Some(found) }
+    }
+
+    /// The pairs; none if there is no object.
+    ///
+    /// # Errors
+    /// [`Rejected`] naming the field if something else stands in its place, or too many names.
+    pub(super) fn known(&self, field: impl Display) -> Result<&[(Cow<'a, str>, T)], Rejected> {
+        let pairs = fitting(Some(&self.pairs[..]), self.misfit, field, "an object")?;
+        Ok(pairs.unwrap_or_default())
+    }
+
+    /// Whether there is nothing at all.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.pairs.is_empty() && self.misfit.is_none()
+    }
+}
 
 impl<T> Default for Pairs<'_, T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { pairs: Vec::new(), misfit: None }
     }
 }
 
@@ -132,28 +275,52 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Visitor<'de> for PairsVisitor<'a, T> {
         f.write_str("an object")
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Pairs::default())
-    }
+    scalars_misfit!();
 
     /// PHP writes an empty object as an empty array.
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        match seq.next_element::<IgnoredAny>()? {
-            None => Ok(Pairs::default()),
-            Some(_) => Err(A::Error::custom("an array where an object with names is expected")),
-        }
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        Ok(if passed_over(seq)? == 0 { Pairs::default() } else { Pairs::misfit("a list") })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut pairs = Vec::new();
         while let Some(Key(key)) = map.next_key()? {
             if pairs.len() == ITEMS_MAX {
-                return Err(A::Error::custom(format!("more than {ITEMS_MAX} names in one object")));
+                map.next_value::<IgnoredAny>()?;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(Pairs::misfit(TOO_LONG));
             }
             pairs.push((key, map.next_value()?));
         }
-        Ok(Pairs(pairs))
+        Ok(Pairs { pairs, misfit: None })
     }
+}
+
+/// The misfit of a list or an object of more than [`ITEMS_MAX`].
+const TOO_LONG: Misfit = "too long";
+
+fn fitting<T>(
+    value: Option<T>,
+    misfit: Option<Misfit>,
+    field: impl Display,
+    expected: &str,
+) -> Result<Option<T>, Rejected> {
+    match misfit {
+        None => Ok(value),
+        Some(TOO_LONG) => Err(Rejected::new(format!(
+            "{field}: more than {ITEMS_MAX} elements in {expected}; split the record"
+        ))),
+        Some(found) => Err(Rejected::new(format!("{field}: {found} where {expected} is expected"))),
+    }
+}
+
+/// Passes over what is left of a list, and counts it.
+fn passed_over<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<usize, A::Error> {
+    let mut count = 0;
+    while seq.next_element::<IgnoredAny>()?.is_some() {
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// An object's key, borrowed where it has no escapes.
@@ -209,7 +376,8 @@ mod tests {
     #[test]
     fn a_list_is_bounded() {
         let long = format!("[{}]", vec!["1"; ITEMS_MAX + 1].join(","));
-        let error = parse::<List<Loose<'_>>>(&long).expect_err("too long");
-        assert!(error.reason.contains("more than 1000 elements"), "{error}");
+        let list = parse::<List<Loose<'_>>>(&long).expect("a list");
+        let error = list.known("items").expect_err("too long");
+        assert_eq!(error.reason, "items: more than 1000 elements in a list; split the record");
     }
 }

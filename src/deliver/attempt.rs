@@ -147,7 +147,7 @@ impl Delivery {
     ) -> Result<(), store::Error> {
         let decision = &claim.message.decision;
         let now = (self.now)();
-        let Some(at) = next_try(decision, claim.attempts + 1, now, asked) else {
+        let Some(at) = next_try(decision.message, claim.attempts + 1, now, asked) else {
             let end = End {
                 status: DeliveryStatus::Refused,
                 outcome: Outcome::Failed,

@@ -50,7 +50,8 @@ impl Delivery {
         mut woken: watch::Receiver<u64>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), store::Error> {
-        let recovered = self.store.recover((self.now)()).await?;
+        let recovered =
+            self.store.recover((self.now)(), |channel| self.routes.is_caught(channel)).await?;
         if recovered.again + recovered.in_doubt > 0 {
             tracing::warn!(
                 again = recovered.again,

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::Decision;
-use crate::model::{MINUTE_MS, Timestamp, derive};
+use crate::model::{MINUTE_MS, MessageId, Timestamp, derive};
 
 /// Minutes between one try and the next: soon for a hiccup, rarely for an outage.
 const WAITS: [i64; 6] = [1, 5, 15, 60, 120, 240];
@@ -15,14 +14,14 @@ const JITTER_PERCENT: i64 = 20;
 /// When to try again after `attempts` tries, at least after what the provider asked for; `None` if
 /// that was the last.
 pub(super) fn next_try(
-    decision: &Decision,
+    message: MessageId,
     attempts: u32,
     now: Timestamp,
     asked: Option<Duration>,
 ) -> Option<Timestamp> {
     let wait = WAITS.get((attempts.max(1) - 1) as usize)? * MINUTE_MS;
     // A hash instead of chance: the same message waits the same in every run of a test.
-    let hash = derive("retry", &[&decision.message.to_bytes(), &attempts.to_le_bytes()]);
+    let hash = derive("retry", &[&message.to_bytes(), &attempts.to_le_bytes()]);
     let spread = i64::try_from(hash % 1_000).unwrap_or(0) - 500;
     let wait = wait + wait * JITTER_PERCENT * spread / 50_000;
     let asked = asked.map_or(0, |asked| i64::try_from(asked.as_millis()).unwrap_or(i64::MAX));
@@ -32,14 +31,12 @@ pub(super) fn next_try(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::testing::decision;
 
     #[test]
     fn waits_grow_and_end() {
         let now: Timestamp = "2026-03-02T10:00:00Z".parse().expect("a time");
-        let decision = decision();
         let wait = |attempts, asked| {
-            next_try(&decision, attempts, now, asked).map(|at| at.ms() - now.ms())
+            next_try(MessageId(7), attempts, now, asked).map(|at| at.ms() - now.ms())
         };
         for (attempt, minutes) in (1..).zip(WAITS) {
             let ms = wait(attempt, None).expect("another try");

@@ -41,11 +41,19 @@ impl Routes {
     /// production and `deliver.only_to` does not name the address.
     #[must_use]
     pub fn destination(&self, channel: MessageChannel, address: &Text) -> Option<Text> {
-        let caught = match channel {
+        if self.is_caught(channel) {
+            return Some(address.clone());
+        }
+        allowed(&self.audience, channel, address)
+    }
+
+    /// Whether messages of the channel are kept in a folder. One that is caught twice is one file.
+    #[must_use]
+    pub const fn is_caught(&self, channel: MessageChannel) -> bool {
+        match channel {
             MessageChannel::Email => matches!(self.email, Way::Caught(_)),
             MessageChannel::Sms => matches!(self.sms, Way::Caught(_)),
-        };
-        if caught { Some(address.clone()) } else { allowed(&self.audience, channel, address) }
+        }
     }
 
     /// Hands one message over that is kept nowhere; `None` if its address may not be written to.
@@ -113,7 +121,9 @@ where
     if let Err(why) = before_dot().await {
         return Answer::NotSent { phase: Phase::Dot, why };
     }
-    let (decision, at) = (outgoing.decision, outgoing.at);
+    let decision = outgoing.decision;
+    // Its due time, so that each try gives the same file.
+    let at = decision.at;
     let (message, channel, template) =
         (decision.message, decision.channel, decision.template.clone());
     let Pinned { address, subject, body, .. } = outgoing.pinned.clone();

@@ -88,9 +88,14 @@ fn identities(state: &mut CustomerState, event: &Event) {
     // An older name that comes late does not replace a newer one.
     let newest = state.named_at.is_none_or(|at| at <= event.time);
     state.named_at = state.named_at.max(Some(event.time));
+    // Until a person is known, the id is a device's: one of the person's own stands before it.
+    let mut is_device = !state.known;
     for identity in &event.identities {
         let kept = match identity.namespace {
             Namespace::CustomerId => Some(&mut state.source_id),
+            Namespace::Other(_) if is_device || state.source_id.is_none() => {
+                Some(&mut state.source_id)
+            }
             Namespace::Email => Some(&mut state.email),
             Namespace::Phone => Some(&mut state.phone),
             Namespace::Device if state.source_id.is_none() => Some(&mut state.source_id),
@@ -102,6 +107,7 @@ fn identities(state: &mut CustomerState, event: &Event) {
         {
             *kept = Some(identity.value.clone());
         }
+        is_device &= !matches!(identity.namespace, Namespace::CustomerId | Namespace::Other(_));
         state.known |= identity.is_person();
     }
 }

@@ -52,7 +52,8 @@ pub struct CustomerState {
     pub pointer: Option<CustomerId>,
     /// When the customer was erased: nothing that happened up to then builds it again.
     pub erased_at: Option<Timestamp>,
-    /// The id the source itself uses, for output: the shop's customer id, else the device.
+    /// The id the source itself uses, for output: the shop's customer id, else an id of the
+    /// source's own, else the device.
     pub source_id: Option<Text>,
     /// Whether a person is known behind the device.
     pub known: bool,

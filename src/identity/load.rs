@@ -1,7 +1,7 @@
 //! Loading rows of the graph from the embedded log. The stage itself does no I/O.
 
 use crate::log::{self, LogReader};
-use crate::model::{CustomerId, Event, Identity};
+use crate::model::{CustomerId, Event, Identity, Text};
 
 use super::graph::{Found, identity_key};
 use super::{GraphError, Identify};
@@ -60,7 +60,8 @@ impl Identify {
     }
 
     /// The customers that a text names, for `why`: a customer's id as printed (also one that was
-    /// merged), or the value of an identity of any kind.
+    /// merged), the value of an identity, also in one of these namespaces of sources' own, or
+    /// `NAMESPACE=VALUE` in any.
     ///
     /// # Errors
     /// [`LoadError`] if the log can't be read.
@@ -68,13 +69,17 @@ impl Identify {
         &mut self,
         log: &LogReader,
         text: &str,
+        namespaces: &[Text],
     ) -> Result<Vec<CustomerId>, LoadError> {
-        let mut keys: Vec<u128> =
-            [Identity::customer_id, Identity::email, Identity::phone, Identity::device]
-                .iter()
-                .filter_map(|parse| parse(text))
-                .map(|identity| identity_key(&self.secret, &identity))
-                .collect();
+        let usual = [Identity::customer_id, Identity::email, Identity::phone, Identity::device];
+        let usual = usual.iter().filter_map(|parse| parse(text));
+        let known = namespaces.iter().filter_map(|namespace| Identity::other(namespace, text));
+        let written = text.split_once('=').and_then(|(name, id)| Identity::other(name, id));
+        let mut keys: Vec<u128> = usual
+            .chain(known)
+            .chain(written)
+            .map(|identity| identity_key(&self.secret, &identity))
+            .collect();
         let id = text.parse::<CustomerId>().ok();
         keys.extend(id.map(|id| id.0));
         self.load(log, keys.iter().copied()).await?;

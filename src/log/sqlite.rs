@@ -90,6 +90,8 @@ pub struct Log {
     ends: watch::Sender<Arc<[u64]>>,
     ticks: Vec<Option<Timestamp>>,
     identity_key: [u8; 32],
+    /// Whether something was erased since the file was opened.
+    erased: bool,
     _lock: Lock,
 }
 
@@ -124,7 +126,16 @@ impl Log {
         let (ends, watched) = watch::channel(Arc::from(head.ends));
         let reader = LogReader::new(path.clone(), readers, partitions, Some(watched));
         let identity_key = head.identity_key;
-        Ok(Self { path, writer, reader, ends, ticks: head.ticks, identity_key, _lock: lock })
+        Ok(Self {
+            path,
+            writer,
+            reader,
+            ends,
+            ticks: head.ticks,
+            identity_key,
+            erased: false,
+            _lock: lock,
+        })
     }
 
     /// A reader of this log; cheap to clone, sees every append at once.
@@ -155,6 +166,14 @@ impl Log {
     #[must_use]
     pub const fn identity_key(&self) -> [u8; 32] {
         self.identity_key
+    }
+
+    /// Closes the log after the last append, with all of it in the file itself.
+    ///
+    /// # Errors
+    /// [`Error::File`]; everything appended is kept nevertheless.
+    pub async fn close(mut self) -> Result<(), Error> {
+        sqlite::finish(&mut self.writer, self.erased).await.map_err(self.failed("closing"))
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<> {

@@ -7,8 +7,8 @@
 
 use crate::journey::{Rules, SourceFile, Status, compile};
 use crate::lane::{self, Timeline};
-use crate::log::{LogReader, ReleaseFiles};
-use crate::model::{ReleaseId, Timestamp, derive};
+use crate::log::{Control, LogReader, ReleaseFiles};
+use crate::model::{ReleaseId, Text, Timestamp, derive};
 use crate::template::TemplateFile;
 
 /// The name under which the rules are kept among the files.
@@ -112,6 +112,19 @@ pub fn unpack(id: ReleaseId, files: &ReleaseFiles) -> Result<lane::Release, Erro
     Ok(lane::Release { id, plans, rules })
 }
 
+/// The names of the journeys in all releases of a log, sorted.
+///
+/// # Errors
+/// [`Error`] if a release is missing or can't be compiled.
+pub async fn journeys(log: &LogReader) -> Result<Vec<Text>, Error> {
+    let plans = releases(&log.controls().await?, log).await?.into_iter();
+    let mut names: Vec<Text> =
+        plans.flat_map(|release| release.plans).map(|plan| plan.name).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
 /// The timeline of a log: every release it activates, those at or before `applied` in force.
 ///
 /// # Errors
@@ -121,16 +134,8 @@ pub async fn timeline(
     applied: Option<Timestamp>,
     options: crate::engine::Options,
 ) -> Result<Timeline, Error> {
-    let mut releases = Vec::new();
     let controls = log.controls().await?;
-    for control in &controls {
-        if releases.iter().any(|release: &lane::Release| release.id == control.release) {
-            continue;
-        }
-        let files = log.release(control.release).await?;
-        let files = files.ok_or(Error::Missing(control.release))?;
-        releases.push(unpack(control.release, &files)?);
-    }
+    let releases = releases(&controls, log).await?;
     let mut timeline = Timeline::of_log(releases, options);
     for control in controls {
         if applied.is_some_and(|applied| control.at <= applied)
@@ -140,6 +145,20 @@ pub async fn timeline(
         }
     }
     Ok(timeline)
+}
+
+/// The releases that controls activate, each once.
+async fn releases(controls: &[Control], log: &LogReader) -> Result<Vec<lane::Release>, Error> {
+    let mut releases: Vec<lane::Release> = Vec::new();
+    for control in controls {
+        if releases.iter().any(|release| release.id == control.release) {
+            continue;
+        }
+        let files = log.release(control.release).await?;
+        let files = files.ok_or(Error::Missing(control.release))?;
+        releases.push(unpack(control.release, &files)?);
+    }
+    Ok(releases)
 }
 
 #[cfg(test)]
@@ -162,7 +181,7 @@ mod tests {
     }
 
     fn id(build: &Build<'_>, sources: &[SourceFile], rules: &Rules) -> ReleaseId {
-        pack_by(build, sources, rules).unwrap().0
+        pack_by(build, sources, &[], rules).unwrap().0
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub use deliveries::Recovered;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
@@ -20,8 +21,8 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::log;
 use crate::model::{CustomerId, Timestamp};
 use crate::sqlite::{
-    Database, Kind, Limits, Lock, chunks, explain, one_moment, open, open_to_change, open_to_read,
-    repeated,
+    Database, Kind, Limits, Lock, chunks, explain, finish, one_moment, open, open_to_change,
+    open_to_read, repeated,
 };
 
 use super::changes::Changes;
@@ -38,6 +39,8 @@ const KIND: Kind = Kind {
 pub struct SqliteStore {
     writer: Mutex<SqliteConnection>,
     ledger: SqliteLedger,
+    /// Whether something was erased since the file was opened.
+    erased: AtomicBool,
     _lock: Option<Lock>,
 }
 
@@ -65,7 +68,8 @@ impl SqliteStore {
     pub async fn open_limited(path: &Path, limits: Limits) -> Result<Self, Error> {
         let Database { path, writer, readers, lock } = open(path, &KIND, limits).await?;
         let ledger = SqliteLedger::new(path, readers);
-        Ok(Self { writer: Mutex::new(writer), ledger, _lock: Some(lock) })
+        let erased = AtomicBool::new(false);
+        Ok(Self { writer: Mutex::new(writer), ledger, erased, _lock: Some(lock) })
     }
 
     /// Opens an existing store for small changes beside the worker that may be running on it:
@@ -76,7 +80,8 @@ impl SqliteStore {
     pub async fn open_beside(path: &Path) -> Result<Self, Error> {
         let ledger = SqliteLedger::open(path).await?;
         let writer = open_to_change(path, &KIND).await?;
-        Ok(Self { writer: Mutex::new(writer), ledger, _lock: None })
+        let erased = AtomicBool::new(false);
+        Ok(Self { writer: Mutex::new(writer), ledger, erased, _lock: None })
     }
 
     /// The reading side.
@@ -100,8 +105,19 @@ impl SqliteStore {
             writer.begin_with("BEGIN IMMEDIATE").await.map_err(self.failed("a checkpoint"))?;
         for (lease, checkpoint, changes) in &prepared {
             write::checkpoint(&mut transaction, &self.ledger, *lease, checkpoint, changes).await?;
+            self.erased.fetch_or(!checkpoint.erased.is_empty(), Ordering::Relaxed);
         }
         transaction.commit().await.map_err(self.failed("a checkpoint"))
+    }
+
+    /// Closes the store after the last checkpoint, with all of it in the file itself.
+    ///
+    /// # Errors
+    /// [`Error::File`]; everything committed is kept nevertheless.
+    pub async fn close(&self) -> Result<(), Error> {
+        let mut writer = self.writer.lock().await;
+        let erased = self.erased.load(Ordering::Relaxed);
+        finish(&mut writer, erased).await.map_err(self.failed("closing"))
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<'_> {

@@ -37,7 +37,8 @@ impl Doors {
     ) -> Self {
         let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let mut tasks = JoinSet::new();
-        if let Some(source) = sources.first().filter(|_| options.stdin) {
+        let of_stdin = sources.iter().find(|source| options.stdin.as_ref() == Some(&source.name));
+        if let Some(source) = of_stdin {
             tasks.spawn(stdin(intake.clone(), source.clone(), stop.clone()));
         }
         if let Some(listener) = listener {

@@ -84,9 +84,10 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, mut stop: watch
     }
 }
 
-/// `POST /events`: the first source.
+/// `POST /events`: the source, where there is only one.
 async fn events(State(door): State<Arc<Door>>, request: Request) -> Response {
-    take(&door, door.sources.first(), request).await
+    let only = door.sources.first().filter(|_| door.sources.len() == 1);
+    take(&door, only, request).await
 }
 
 /// `POST /events/NAME`: the source of this name.
@@ -107,8 +108,9 @@ async fn take(door: &Door, source: Option<&Source>, request: Request) -> Respons
         return (StatusCode::UNAUTHORIZED, text).into_response();
     }
     let Some(source) = source else {
-        let names: Vec<&str> = door.sources.iter().map(|source| source.name.as_str()).collect();
-        let text = format!("there is no such source; `inputs` has: {}\n", names.join(", "));
+        let paths = door.sources.iter().map(|source| format!("/events/{}", source.name));
+        let paths = paths.collect::<Vec<_>>().join(", ");
+        let text = format!("say which of the `inputs` sends these events; post to {paths}\n");
         return (StatusCode::NOT_FOUND, text).into_response();
     };
     let body = match Bytes::from_request(request, &()).await {

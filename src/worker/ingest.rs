@@ -236,13 +236,14 @@ impl Ingest {
             .collect()
     }
 
-    /// Writes until the doors are `closed` and everything they handed in is in the log.
+    /// Writes until the doors are `closed` and everything they handed in is in the log, which it
+    /// gives back.
     pub(super) async fn run(
         mut self,
         mut queue: Queue,
         mut outbox: watch::Receiver<u64>,
         mut closed: watch::Receiver<bool>,
-    ) -> Result<(), Error> {
+    ) -> Result<Log, Error> {
         let mut ticks = tokio::time::interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.relay().await?;
@@ -265,7 +266,8 @@ impl Ingest {
                     None => {
                         self.relay().await?;
                         let known = queue.under_way.known();
-                        return self.write_tick(known).await;
+                        self.write_tick(known).await?;
+                        return Ok(self.log);
                     }
                 },
             }

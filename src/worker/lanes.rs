@@ -8,7 +8,7 @@ use crate::lane::{Lane, Merges, Timeline};
 use crate::log::LogReader;
 use crate::store::SqliteStore;
 
-use super::Error;
+use super::{Backlog, Error};
 
 /// What a lane task is given.
 pub(super) struct Part {
@@ -23,6 +23,7 @@ pub(super) struct Part {
     pub checkpoints: watch::Sender<u64>,
     /// Becomes true when ingest has written all there is.
     pub finished: watch::Receiver<bool>,
+    pub backlog: Backlog,
     pub records_max: usize,
     pub cache_bytes: usize,
 }
@@ -42,7 +43,12 @@ pub(super) async fn run(part: Part) -> Result<(), Error> {
     } = part;
     let mut lane = Lane::take(store, partition, partitions, timeline, Merges::Outbox).await?;
     let mut next = lane.reads_from();
+    let mut behind = true;
     loop {
+        if behind && !part.backlog.is_behind(lane.position().watermark) {
+            behind = false;
+            part.backlog.behind.send_modify(|lanes| *lanes -= 1);
+        }
         // Asked before reading: what ingest wrote before it finished is then read below.
         let last = *finished.borrow();
         let records = reader.read(partition, next, part.records_max).await?;

@@ -10,6 +10,7 @@ mod http;
 mod ingest;
 mod lanes;
 mod public;
+mod sending;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,18 +19,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::decode::Decoder;
-use crate::deliver::{Composer, Delivery, Routes};
 use crate::identity::Identify;
-use crate::journey::Rules;
 use crate::lane::Timeline;
 use crate::log::Log;
-use crate::mail::Dkim;
+use crate::model::Timestamp;
 use crate::store::SqliteStore;
-use crate::template::Templates;
 
 pub use clock::{Clock, SystemClock};
 pub use http::{AUTH_HEADER, BODY_BYTES_MAX_DEFAULT};
 pub use ingest::{Accepted, Intake, Placed, Refused};
+pub use sending::Sending;
 
 /// How long a worker that stops waits for messages that are being handed over.
 const HAND_OVER: std::time::Duration = std::time::Duration::from_secs(20);
@@ -39,7 +38,7 @@ pub struct Parts<C> {
     /// The log, of which this process is the writer.
     pub log: Log,
     /// States, messages, trace and positions.
-    pub store: SqliteStore,
+    pub store: Arc<SqliteStore>,
     /// The identity stage.
     pub identify: Identify,
     /// The clock.
@@ -50,24 +49,39 @@ pub struct Parts<C> {
     pub listener: Option<TcpListener>,
     /// How messages leave; `None` keeps them.
     pub sending: Option<Sending>,
+    /// What there was to apply when the worker opened.
+    pub backlog: Backlog,
     /// How it runs.
     pub options: Options,
 }
 
-/// How messages leave a worker.
-pub struct Sending {
-    /// What is rendered.
-    pub templates: Templates,
-    /// The shops.
-    pub rules: Arc<Rules>,
-    /// Keys that sign mails.
-    pub keys: Arc<[Dkim]>,
-    /// Where messages leave.
-    pub routes: Routes,
-    /// How many are handed over at one time.
-    pub at_once: u32,
-    /// Where customers unsubscribe, from [`listen_to_customers`].
-    pub pages: TcpListener,
+/// What the log held when the worker opened, and how many lanes have yet to apply it.
+#[derive(Clone, Debug)]
+pub struct Backlog {
+    until: Option<Timestamp>,
+    behind: watch::Sender<u32>,
+}
+
+impl Backlog {
+    /// Everything that the log holds now.
+    ///
+    /// # Errors
+    /// [`crate::log::Error`] if the log can't be read.
+    pub async fn of(log: &Log) -> Result<Self, crate::log::Error> {
+        let until = log.reader().last_append().await?;
+        Ok(Self { until, behind: watch::Sender::new(log.partitions()) })
+    }
+
+    /// Waits until every lane has applied it.
+    pub async fn applied(&self) {
+        // There is always a sender: it is in `self`.
+        let _ = self.behind.subscribe().wait_for(|lanes| *lanes == 0).await;
+    }
+
+    /// Whether a lane at this watermark has yet to apply its part.
+    fn is_behind(&self, watermark: Option<Timestamp>) -> bool {
+        watermark < self.until
+    }
 }
 
 /// How a worker runs.
@@ -77,11 +91,11 @@ pub struct Options {
     pub token: Option<String>,
     /// The largest body of one request, in bytes.
     pub body_bytes_max: usize,
-    /// The sources, each with its name and how its records are read. `POST /events` and standard
-    /// input are the first; `POST /events/NAME` is any.
+    /// The sources, each with its name and how its records are read. `POST /events/NAME` is any;
+    /// `POST /events` is the source where there is only one.
     pub sources: Vec<(String, Decoder)>,
-    /// Whether records are read from standard input, too.
-    pub stdin: bool,
+    /// The source whose records are read from standard input, if one's are.
+    pub stdin: Option<String>,
     /// How often a tick is written, in milliseconds.
     pub tick_ms: u64,
     /// How long after its append time a record may still be ordered, in milliseconds.
@@ -155,8 +169,8 @@ pub async fn run<C: Clock>(
     mut stop: watch::Receiver<bool>,
     started: impl FnOnce(Option<SocketAddr>),
 ) -> Result<(), Error> {
-    let Parts { log, store, identify, clock, timelines, listener, sending, options } = parts;
-    let store = Arc::new(store);
+    let Parts { log, store, identify, clock, timelines, listener, sending, backlog, options } =
+        parts;
     let clock = Arc::new(clock);
     let reader = log.reader();
     let partitions = log.partitions();
@@ -182,6 +196,7 @@ pub async fn run<C: Clock>(
             outbox: outbox.clone(),
             checkpoints: checkpoints.clone(),
             finished: finished.clone(),
+            backlog: backlog.clone(),
             records_max: options.checkpoint_records,
             cache_bytes: options.cache_bytes / partitions.max(1) as usize,
         }));
@@ -198,7 +213,7 @@ pub async fn run<C: Clock>(
     let failed = tokio::select! {
         // A sender that is gone means stop, too.
         _ = stop.wait_for(|stop| *stop) => None,
-        ended = &mut ingesting => Some(task("ingest", ended)),
+        ended = &mut ingesting => Some(task("ingest", ended).map(drop)),
         Some(ended) = lanes.join_next() => Some(task("a lane", ended)),
         ended = of(&mut delivering) => Some(task("delivery", ended)),
     };
@@ -223,10 +238,17 @@ pub async fn run<C: Clock>(
         None => {}
     }
     closed.send_replace(true);
-    task("ingest", ingesting.await)?;
+    let log = task("ingest", ingesting.await)?;
     finish.send_replace(true);
     while let Some(ended) = lanes.join_next().await {
         task("a lane", ended)?;
+    }
+    // Nothing is lost if this fails: a write-ahead log that stays is read again.
+    if let Err(error) = log.close().await {
+        tracing::warn!(%error, "the log's write-ahead log stays beside it");
+    }
+    if let Err(error) = store.close().await {
+        tracing::warn!(%error, "the state's write-ahead log stays beside it");
     }
     Ok(())
 }
@@ -240,45 +262,12 @@ async fn of<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Result<T, tokio
 }
 
 /// What a task ended with.
-fn task<E: Into<Error>>(
+fn task<T, E: Into<Error>>(
     name: &'static str,
-    ended: Result<Result<(), E>, tokio::task::JoinError>,
-) -> Result<(), Error> {
+    ended: Result<Result<T, E>, tokio::task::JoinError>,
+) -> Result<T, Error> {
     match ended {
         Ok(ended) => ended.map_err(Into::into),
         Err(_) => Err(Error::Task(name)),
-    }
-}
-
-impl Sending {
-    /// Delivery, and the pages that customers see.
-    async fn open<C: Clock>(
-        self,
-        store: &Arc<SqliteStore>,
-        clock: &Arc<C>,
-        outbox: &watch::Sender<u64>,
-    ) -> Result<(Delivery, TcpListener, axum::Router), Error> {
-        let Self { templates, rules, keys, routes, at_once, pages: listener } = self;
-        let secret = store.ledger().secret_key().await?;
-        let pages = public::Pages {
-            store: Arc::clone(store),
-            clock: Arc::clone(clock) as Arc<dyn Clock>,
-            secret,
-            outbox: outbox.clone(),
-            shop: rules.default_shop.name.clone(),
-            locale: rules.default_shop.locale.clone(),
-        };
-        let here =
-            listener.local_addr().map_or_else(|_| String::new(), |at| format!("http://{at}"));
-        let now = Arc::clone(clock);
-        let delivery = Delivery {
-            store: Arc::clone(store),
-            composer: Composer { templates, rules, keys, secret, pages: here, mark: "" },
-            routes,
-            at_once,
-            now: Arc::new(move || now.now()),
-            outbox: outbox.clone(),
-        };
-        Ok((delivery, listener, public::routes(pages)))
     }
 }

@@ -166,8 +166,11 @@ fn two_replays_are_compared_as_described() {
 fn the_worker_does_what_the_readme_says() {
     let folder = tempfile::tempdir().expect("a folder");
     let journeys = root().join("journeys").display().to_string();
+    let templates = root().join("templates").display().to_string();
     let settings = [
         ("WAYPOST_JOURNEYS", journeys.as_str()),
+        ("WAYPOST_TEMPLATES", templates.as_str()),
+        ("WAYPOST_HTTP_PUBLIC", "127.0.0.1:0"),
         ("WAYPOST_HTTP_LISTEN", "127.0.0.1:0"),
         ("WAYPOST_TICKS_GRACE", "1ms"),
     ];

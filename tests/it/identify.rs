@@ -104,7 +104,7 @@ async fn a_customer_is_found_by_any_name() {
     ingest(&path, 7, 1).await;
     let reader = LogReader::open(&path).await.unwrap();
     let named = async |text: &str| -> Vec<CustomerId> {
-        Identify::stored([3; 32]).named(&reader, text).await.unwrap()
+        Identify::stored([3; 32]).named(&reader, text, &[]).await.unwrap()
     };
     let ann = named("1").await;
     assert_eq!(ann.len(), 1);

@@ -5,15 +5,16 @@ use serde::Deserialize;
 use super::schema::needed;
 use super::shape::{Consent, CustomData, Customer, Data, Line, Order, Profile};
 use crate::decode::fields::{
-    InList, add_identity, amount, count, id, label, options, order_box, quantity, url, usual_items,
+    InList, Reading, add_identity, amount, count, id, label, options, order_box, quantity, url,
+    usual_items,
 };
-use crate::decode::loose::{List, Loose, Pairs};
+use crate::decode::loose::{Loose, Part};
 use crate::decode::record::parse;
 use crate::decode::xdm::phone;
 use crate::decode::{ATTRIBUTES_MAX, DATA_BYTES_MAX, IDENTITIES_MAX, Rejected};
 use crate::model::{
     Channel, ConsentFact, ConsentStatus, Currency, Event, EventName, Identity, Item, ItemFacts,
-    ItemsAre, MessageChannel, OrderFacts, OutcomeFact, PageFacts, ProfileFacts,
+    ItemsAre, MessageChannel, OrderFacts, OutcomeFact, PageFacts, ProfileFacts, Text,
 };
 
 /// Fills in what `data` says.
@@ -22,31 +23,33 @@ use crate::model::{
 /// [`Rejected`] naming the field, also if the event says nothing without one that is missing.
 pub(super) fn fill(event: &mut Event, data: &str) -> Result<(), Rejected> {
     let data: Data<'_> = if data == "null" { Data::default() } else { parse_data(data)? };
-    event.identities = identities(data.customer.as_ref())?;
-    event.shop = id(data.shop.text(), "data.shop")?;
-    event.channel = channel(data.channel)?;
-    event.cart_id = id(data.cart_id.text(), "data.cart_id")?;
-    if let Some(List(lines)) = &data.items {
-        event.items_are = items_are(data.items_are, &event.name)?;
+    let reading = Reading::of(&event.name);
+    event.identities = identities(data.customer.known("data.customer")?, reading)?;
+    event.shop = reading.fact(id(data.shop.text(), "data.shop"))?;
+    event.channel = reading.fact(channel(data.channel))?;
+    event.cart_id = reading.fact(id(data.cart_id.text(), "data.cart_id"))?;
+    if let Some(lines) = reading.fact(data.items.known("data.items"))? {
+        event.items_are = items_are(data.items_are, &event.name, reading)?;
         for (at, line) in lines.iter().enumerate() {
-            let item = item(line, at, &event.name)?;
-            event.items.push(item);
+            event.items.extend(reading.fact(item(line, at, &event.name, reading))?);
         }
     }
-    let order = data.order.as_ref().map_or_else(|| Ok(OrderFacts::default()), order)?;
-    event.order = order_box(&event.name, order);
-    event.profile = profile(&data, &mut event.identities)?;
-    for (at, consent) in data.consents.iter().flat_map(|list| &list.0).enumerate() {
-        event.consents.push(self::consent(consent, at)?);
+    let order = reading.fact(data.order.known("data.order"))?;
+    let order = order.map(|order| self::order(order, reading)).transpose()?;
+    event.order = order_box(&event.name, order.unwrap_or_default());
+    event.profile = profile(&data, &mut event.identities, reading)?;
+    let consents = reading.fact(data.consents.known("data.consents"))?;
+    for (at, consent) in consents.unwrap_or_default().iter().enumerate() {
+        event.consents.extend(reading.fact(self::consent(consent, at))?);
     }
     event.outcome = outcome(&data)?;
-    if let Some(page) = &data.page {
+    if let Some(page) = reading.fact(data.page.known("data.page"))? {
         let facts = PageFacts {
             url: url(page.url.text()),
             name: label(page.name.text()),
             category: label(page.category.text()),
             query: label(page.query.text()),
-            results: count(page.results.text(), "data.page.results")?,
+            results: reading.fact(count(page.results.text(), "data.page.results"))?,
         };
         event.page = (facts != PageFacts::default()).then(|| Box::new(facts));
     }
@@ -78,7 +81,8 @@ pub(super) fn fill_custom(event: &mut Event, data: &str) -> Result<(), Rejected>
     }
     if data.starts_with('{') {
         let known: CustomData<'_> = parse_data(data)?;
-        event.identities = identities(known.customer.as_ref())?;
+        let reading = Reading::of(&event.name);
+        event.identities = identities(known.customer.known("data.customer")?, reading)?;
         event.shop = id(known.shop.text(), "data.shop")?;
         event.channel = channel(known.channel)?;
     }
@@ -91,7 +95,10 @@ fn parse_data<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Rejected> {
     parse(data).map_err(|rejected| Rejected::new(format!("data, {}", rejected.reason)))
 }
 
-fn identities(customer: Option<&Customer<'_>>) -> Result<Vec<Identity>, Rejected> {
+fn identities(
+    customer: Option<&Customer<'_>>,
+    reading: Reading,
+) -> Result<Vec<Identity>, Rejected> {
     let mut found = Vec::new();
     let Some(customer) = customer else { return Ok(found) };
     let mut add = |value: Loose<'_>, make: &dyn Fn(&str) -> Option<Identity>| {
@@ -105,7 +112,7 @@ fn identities(customer: Option<&Customer<'_>>) -> Result<Vec<Identity>, Rejected
         phone::e164(text, None).and_then(|number| Identity::phone(&number))
     });
     add(customer.device, &Identity::device);
-    for (namespace, value) in customer.ids.iter().flat_map(|ids| &ids.0) {
+    for (namespace, value) in reading.fact(customer.ids.known("data.customer.ids"))? {
         add(*value, &|value| Identity::other(namespace, value));
     }
     if found.len() > IDENTITIES_MAX {
@@ -123,32 +130,39 @@ fn channel(value: Loose<'_>) -> Result<Channel, Rejected> {
     })
 }
 
-fn items_are(value: Loose<'_>, name: &EventName) -> Result<ItemsAre, Rejected> {
-    match value.text().as_deref() {
-        None => Ok(usual_items(name)),
-        Some("delta") => Ok(ItemsAre::Delta),
-        Some("whole") => Ok(ItemsAre::Whole),
-        Some("mentioned") => Ok(ItemsAre::Mentioned),
+fn items_are(value: Loose<'_>, name: &EventName, reading: Reading) -> Result<ItemsAre, Rejected> {
+    let stated = match value.text().as_deref() {
+        None => Ok(None),
+        Some("delta") => Ok(Some(ItemsAre::Delta)),
+        Some("whole") => Ok(Some(ItemsAre::Whole)),
+        Some("mentioned") => Ok(Some(ItemsAre::Mentioned)),
         Some(other) => Err(Rejected::new(format!(
             "data.items_are: `{other}` is none of delta, whole, mentioned"
         ))),
-    }
+    };
+    Ok(reading.fact(stated)?.unwrap_or_else(|| usual_items(name)))
 }
 
-fn item(line: &Line<'_>, at: usize, name: &EventName) -> Result<Item, Rejected> {
+fn item(
+    line: &Part<Line<'_>>,
+    at: usize,
+    name: &EventName,
+    reading: Reading,
+) -> Result<Option<Item>, Rejected> {
     let field = |field: &'static str| InList { list: "data.items", at, field };
+    let Some(line) = line.known(field(""))? else { return Ok(None) };
     let sku = id(line.sku.text(), field("sku"))?
         .ok_or_else(|| Rejected::new(format!("{}: missing", field("sku"))))?;
-    let stated = count(line.quantity.text(), field("quantity"))?;
-    let pairs = line.options.iter().flat_map(|Pairs(pairs)| pairs);
+    let stated = reading.fact(count(line.quantity.text(), field("quantity")))?;
+    let pairs = reading.fact(line.options.known(field("options")))?.iter();
     let chosen = pairs.filter_map(|(name, value)| Some((name.clone(), value.text()?))).collect();
-    Ok(Item {
+    Ok(Some(Item {
         sku,
         quantity: quantity(stated, name),
-        price: amount(line.price.text(), field("price"))?,
+        price: reading.fact(amount(line.price.text(), field("price")))?,
         currency: currency(line.currency),
         facts: ItemFacts {
-            options: options(chosen, field("options"))?,
+            options: reading.fact(options(chosen, field("options")))?,
             name: label(line.name.text()),
             category: label(line.category.text()),
             brand: label(line.brand.text()),
@@ -156,22 +170,24 @@ fn item(line: &Line<'_>, at: usize, name: &EventName) -> Result<Item, Rejected> 
             url: url(line.url.text()),
         }
         .boxed(),
-    })
+    }))
 }
 
 fn currency(value: Loose<'_>) -> Option<Currency> {
     value.text().and_then(|code| Currency::new(&code))
 }
 
-fn order(order: &Order<'_>) -> Result<OrderFacts, Rejected> {
+fn order(order: &Order<'_>, reading: Reading) -> Result<OrderFacts, Rejected> {
+    let id = |value: Loose<'_>, field: &str| reading.fact(id(value.text(), field));
+    let amount = |value: Loose<'_>, field: &str| reading.fact(amount(value.text(), field));
     Ok(OrderFacts {
-        id: id(order.id.text(), "data.order.id")?,
-        scope: id(order.scope.text(), "data.order.scope")?.unwrap_or_default(),
-        total: amount(order.total.text(), "data.order.total")?,
-        discount: amount(order.discount.text(), "data.order.discount")?,
+        id: id(order.id, "data.order.id")?,
+        scope: id(order.scope, "data.order.scope")?.unwrap_or_default(),
+        total: amount(order.total, "data.order.total")?,
+        discount: amount(order.discount, "data.order.discount")?,
         currency: currency(order.currency),
-        coupon: id(order.coupon.text(), "data.order.coupon")?,
-        refunded: amount(order.refunded.text(), "data.order.refunded")?,
+        coupon: id(order.coupon, "data.order.coupon")?,
+        refunded: amount(order.refunded, "data.order.refunded")?,
         shipping: label(order.shipping.text()),
         tracking: label(order.tracking.text()),
         tracking_url: url(order.tracking_url.text()),
@@ -183,9 +199,10 @@ fn order(order: &Order<'_>) -> Result<OrderFacts, Rejected> {
 fn profile(
     data: &Data<'_>,
     identities: &mut Vec<Identity>,
+    reading: Reading,
 ) -> Result<Option<Box<ProfileFacts>>, Rejected> {
     let none = Profile::default();
-    let profile = data.profile.as_ref().unwrap_or(&none);
+    let profile = reading.fact(data.profile.known("data.profile"))?.unwrap_or(&none);
     let mut facts = ProfileFacts {
         first_name: label(profile.first_name.text()),
         last_name: label(profile.last_name.text()),
@@ -195,17 +212,8 @@ fn profile(
         birth_date: label(profile.birth_date.text()),
         attributes: Vec::new(),
     };
-    for (name, value) in profile.attributes.iter().flat_map(|pairs| &pairs.0) {
-        if let (Some(name), Some(value)) = (label(Some(name.clone())), label(value.text())) {
-            facts.attributes.push((name, value));
-        }
-    }
-    if facts.attributes.len() > ATTRIBUTES_MAX {
-        return Err(Rejected::new(format!(
-            "data.profile.attributes: more than {ATTRIBUTES_MAX} attributes"
-        )));
-    }
-    let phone_text = data.customer.as_ref().and_then(|customer| customer.phone.known());
+    facts.attributes = reading.fact(attributes(profile))?;
+    let phone_text = data.customer.get().and_then(|customer| customer.phone.known());
     if let Some(text) = phone_text
         && phone::e164(&text, None).is_none()
     {
@@ -220,7 +228,24 @@ fn profile(
     Ok((facts != ProfileFacts::default()).then(|| Box::new(facts)))
 }
 
-fn consent(consent: &Consent<'_>, at: usize) -> Result<ConsentFact, Rejected> {
+fn attributes(profile: &Profile<'_>) -> Result<Vec<(Text, Text)>, Rejected> {
+    let mut attributes = Vec::new();
+    for (name, value) in profile.attributes.known("data.profile.attributes")? {
+        if let (Some(name), Some(value)) = (label(Some(name.clone())), label(value.text())) {
+            attributes.push((name, value));
+        }
+    }
+    if attributes.len() > ATTRIBUTES_MAX {
+        return Err(Rejected::new(format!(
+            "data.profile.attributes: more than {ATTRIBUTES_MAX} attributes"
+        )));
+    }
+    Ok(attributes)
+}
+
+fn consent(consent: &Part<Consent<'_>>, at: usize) -> Result<Option<ConsentFact>, Rejected> {
+    let field = InList { list: "data.consents", at, field: "" };
+    let Some(consent) = consent.known(field)? else { return Ok(None) };
     let wrong = |field: &str, value: Loose<'_>, words: &str| {
         let value = value.text().unwrap_or_default();
         Rejected::new(format!("data.consents[{at}].{field}: `{value}` is none of {words}"))
@@ -236,7 +261,8 @@ fn consent(consent: &Consent<'_>, at: usize) -> Result<ConsentFact, Rejected> {
         Some("withdrawn") => ConsentStatus::Withdrawn,
         _ => return Err(wrong("status", consent.status, "given, confirmed, withdrawn")),
     };
-    Ok(ConsentFact { channel, topic: id(consent.topic.text(), "data.consents.topic")?, status })
+    let topic = id(consent.topic.text(), "data.consents.topic")?;
+    Ok(Some(ConsentFact { channel, topic, status }))
 }
 
 fn outcome(data: &Data<'_>) -> Result<Option<Box<OutcomeFact>>, Rejected> {

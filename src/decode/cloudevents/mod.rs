@@ -9,7 +9,7 @@ pub use schema::{cloudevents_schema, data_fields};
 use serde::Deserialize;
 
 use self::shape::Envelope;
-use super::fields::{id, time};
+use super::fields::{Reading, id, time};
 use super::loose::Loose;
 use super::record::{json_text, parse};
 use super::{Decode, Raw, Rejected, effective_time};
@@ -26,7 +26,8 @@ impl Decode for CloudEvents {
         let name = name_of(&envelope)?;
         let (time, clock_ahead) =
             effective_time(time(envelope.time.text(), "time")?, raw.append_time)?;
-        let event_id = event_id(&envelope)?.unwrap_or_else(|| Text::from(raw.position));
+        let event_id = Reading::of(&name).fact(event_id(&envelope))?;
+        let event_id = event_id.unwrap_or_else(|| Text::from(raw.position));
         let mut event = Event::new(event_id, name, time);
         event.tie = raw.tie;
         event.clock_ahead = clock_ahead;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::schema::{ChannelWord, Number, Scalar, StatusWord, Time, Whole};
 use super::schema::{ItemsAreWord, MessageChannelWord};
-use crate::decode::loose::{List, Loose, Pairs};
+use crate::decode::loose::{List, Loose, Pairs, Part};
 
 /// The envelope: CloudEvents 1.0, structured content mode.
 #[derive(Deserialize, Default)]
@@ -33,7 +33,8 @@ pub(super) struct Envelope<'a> {
 pub(super) struct Data<'a> {
     /// Who it was.
     #[serde(borrow)]
-    pub customer: Option<Customer<'a>>,
+    #[schemars(with = "Option<Customer<'a>>")]
+    pub customer: Part<Customer<'a>>,
     /// Store view or website code that says which shop it was.
     #[schemars(with = "Scalar")]
     pub shop: Loose<'a>,
@@ -45,20 +46,23 @@ pub(super) struct Data<'a> {
     pub cart_id: Loose<'a>,
     /// The products it speaks of.
     #[schemars(with = "Option<Vec<Line<'a>>>")]
-    pub items: Option<List<Line<'a>>>,
+    pub items: List<Part<Line<'a>>>,
     /// What `items` are: what came or went (`delta`), the whole cart or order (`whole`), or only
     /// spoken of (`mentioned`). Each event has its usual meaning.
     #[schemars(with = "ItemsAreWord")]
     pub items_are: Loose<'a>,
     /// The order.
-    pub order: Option<Order<'a>>,
+    #[schemars(with = "Option<Order<'a>>")]
+    pub order: Part<Order<'a>>,
     /// What is known of the person; a field left out keeps what was known before.
-    pub profile: Option<Profile<'a>>,
+    #[schemars(with = "Option<Profile<'a>>")]
+    pub profile: Part<Profile<'a>>,
     /// Consent given, confirmed or withdrawn.
     #[schemars(with = "Option<Vec<Consent<'a>>>")]
-    pub consents: Option<List<Consent<'a>>>,
+    pub consents: List<Part<Consent<'a>>>,
     /// The page, category or search.
-    pub page: Option<Page<'a>>,
+    #[schemars(with = "Option<Page<'a>>")]
+    pub page: Part<Page<'a>>,
     /// The message that an outcome speaks of: `m` and 32 hexadecimal digits.
     #[schemars(with = "Scalar")]
     pub message: Loose<'a>,
@@ -78,14 +82,14 @@ pub(super) struct Data<'a> {
 #[serde(default, expecting = "data to be an object")]
 pub(super) struct CustomData<'a> {
     #[serde(borrow)]
-    pub customer: Option<Customer<'a>>,
+    pub customer: Part<Customer<'a>>,
     pub shop: Loose<'a>,
     pub channel: Loose<'a>,
 }
 
 /// The names of a customer; one is enough.
 #[derive(Deserialize, JsonSchema, Default)]
-#[serde(default, expecting = "customer to be an object")]
+#[serde(default)]
 #[schemars(rename = "Customer")]
 pub(super) struct Customer<'a> {
     /// The shop's customer or account id.
@@ -103,12 +107,12 @@ pub(super) struct Customer<'a> {
     pub device: Loose<'a>,
     /// Further ids, by a name of the source's own.
     #[schemars(with = "Option<BTreeMap<String, Scalar>>")]
-    pub ids: Option<Pairs<'a, Loose<'a>>>,
+    pub ids: Pairs<'a, Loose<'a>>,
 }
 
 /// One product line.
 #[derive(Deserialize, JsonSchema, Default)]
-#[serde(default, expecting = "an item, an object")]
+#[serde(default)]
 #[schemars(rename = "Item")]
 pub(super) struct Line<'a> {
     /// Stock keeping unit. Needed.
@@ -141,12 +145,12 @@ pub(super) struct Line<'a> {
     pub url: Loose<'a>,
     /// Chosen options by attribute, such as `{"size": "S"}`.
     #[schemars(with = "Option<BTreeMap<String, Scalar>>")]
-    pub options: Option<Pairs<'a, Loose<'a>>>,
+    pub options: Pairs<'a, Loose<'a>>,
 }
 
 /// The order.
 #[derive(Deserialize, JsonSchema, Default)]
-#[serde(default, expecting = "order to be an object")]
+#[serde(default)]
 #[schemars(rename = "Order")]
 pub(super) struct Order<'a> {
     /// The shop's order number; reports with one number are one order.
@@ -184,7 +188,7 @@ pub(super) struct Order<'a> {
 
 /// What is known of the person.
 #[derive(Deserialize, JsonSchema, Default)]
-#[serde(default, expecting = "profile to be an object")]
+#[serde(default)]
 #[schemars(rename = "Profile")]
 pub(super) struct Profile<'a> {
     /// Given name.
@@ -208,12 +212,12 @@ pub(super) struct Profile<'a> {
     pub birth_date: Loose<'a>,
     /// Further attributes, at most 32.
     #[schemars(with = "Option<BTreeMap<String, Scalar>>")]
-    pub attributes: Option<Pairs<'a, Loose<'a>>>,
+    pub attributes: Pairs<'a, Loose<'a>>,
 }
 
 /// One consent.
 #[derive(Deserialize, JsonSchema, Default)]
-#[serde(default, expecting = "a consent, an object")]
+#[serde(default)]
 #[schemars(rename = "Consent")]
 pub(super) struct Consent<'a> {
     /// By which channel. Needed.
@@ -230,7 +234,7 @@ pub(super) struct Consent<'a> {
 
 /// The page, category or search.
 #[derive(Deserialize, JsonSchema, Default)]
-#[serde(default, expecting = "page to be an object")]
+#[serde(default)]
 #[schemars(rename = "Page")]
 pub(super) struct Page<'a> {
     /// Address of the page.

@@ -9,14 +9,14 @@ use super::plan::{
 };
 use super::words::consent_status;
 use crate::decode::fields::{
-    add_identity, amount, channel, count, id, is_known, label, options, order_box, price_of_one,
-    quantity, time, url, usual_items,
+    Reading, add_identity, amount, channel, count, id, is_known, label, options, order_box,
+    price_of_one, quantity, time, url, usual_items,
 };
 use crate::decode::xdm::phone;
 use crate::decode::{Raw, Rejected, effective_time};
 use crate::model::{
-    ConsentFact, Currency, Event, EventName, Identity, Item, ItemFacts, ItemsAre, OrderFacts,
-    PageFacts, ProfileFacts, SECOND_MS, Text, Timestamp,
+    ConsentFact, Currency, Event, EventName, ITEMS_MAX, Identity, Item, ItemFacts, ItemsAre,
+    OrderFacts, PageFacts, ProfileFacts, SECOND_MS, Text, Timestamp,
 };
 
 /// The event of a record; `None` for a record that the mapping says is none.
@@ -36,21 +36,22 @@ pub(super) fn event(
     };
     let (time, clock_ahead) = effective_time(own, raw.append_time)?;
     let from = From { record, element: &[] };
-    let own_id = id(from.get(&plan.id), "id")?;
+    let reading = Reading::of(&name);
+    let own_id = reading.fact(id(from.get(&plan.id), "id"))?;
     let mut event = Event::new(own_id.unwrap_or_else(|| Text::from(raw.position)), name, time);
     event.tie = raw.tie;
     event.clock_ahead = clock_ahead;
-    event.shop = id(from.get(&plan.shop), "shop")?;
+    event.shop = reading.fact(id(from.get(&plan.shop), "shop"))?;
     if let Some(word) = from.get(&plan.channel) {
-        event.channel = channel(&word).ok_or_else(|| {
+        event.channel = reading.fact(channel(&word).ok_or_else(|| {
             Rejected::new(format!("channel: `{word}` is none of web, app, store, phone"))
-        })?;
+        }))?;
     }
-    event.cart_id = id(from.get(&plan.cart_id), "cart_id")?;
+    event.cart_id = reading.fact(id(from.get(&plan.cart_id), "cart_id"))?;
     let facts = profile(&plan.profile, record);
     event.profile = identities(plan, record, &mut event.identities, facts);
     if items_word != Some(ItemsWord::None) {
-        items(plan, slots, &mut event)?;
+        event.items = reading.fact(items(plan, slots, &event.name))?;
         event.items_are = match items_word {
             _ if event.items.is_empty() && slots.elements.is_none() => ItemsAre::Mentioned,
             Some(ItemsWord::Delta) => ItemsAre::Delta,
@@ -60,12 +61,12 @@ pub(super) fn event(
         };
     }
     if event.name.is_order() {
-        let order = order(&plan.order, record)?;
+        let order = order(&plan.order, record, reading)?;
         event.order = order_box(&event.name, order);
     }
-    event.page = page(&plan.page, record)?;
+    event.page = reading.fact(page(&plan.page, record))?;
     for (at, one) in plan.consents.iter().enumerate() {
-        event.consents.extend(consent(one, at, record)?);
+        event.consents.extend(reading.fact(consent(one, at, record))?);
     }
     Ok(Some(event))
 }
@@ -182,20 +183,27 @@ fn profile(plan: &ProfilePlan, record: &[Slot<'_>]) -> ProfileFacts {
     }
 }
 
-fn items(plan: &Plan, slots: &Slots<'_>, event: &mut Event) -> Result<(), Rejected> {
+fn items(plan: &Plan, slots: &Slots<'_>, name: &EventName) -> Result<Vec<Item>, Rejected> {
+    let reading = Reading::of(name);
+    let elements = slots.elements.as_deref().unwrap_or_default();
+    if elements.len() > ITEMS_MAX {
+        return Err(Rejected::new(format!("items: more than {ITEMS_MAX} in one record; split it")));
+    }
+    let mut items = Vec::new();
     for item_plan in &plan.items {
         if item_plan.of_elements {
-            for element in slots.elements.iter().flatten() {
-                event.items.extend(item(item_plan, &slots.record, element, &event.name)?);
+            for element in elements {
+                let item = item(item_plan, &slots.record, element, name);
+                items.extend(reading.fact(item)?);
             }
-        } else if let Some(item) = item(item_plan, &slots.record, &[], &event.name)? {
-            if event.items.is_empty() {
-                event.items.reserve_exact(plan.items.len());
+        } else if let Some(item) = reading.fact(item(item_plan, &slots.record, &[], name))? {
+            if items.is_empty() {
+                items.reserve_exact(plan.items.len());
             }
-            event.items.push(item);
+            items.push(item);
         }
     }
-    Ok(())
+    Ok(items)
 }
 
 /// One product line; `None` where there is no SKU.
@@ -207,13 +215,17 @@ fn item(
 ) -> Result<Option<Item>, Rejected> {
     let from = From { record, element };
     let Some(sku) = id(plan.sku.of(record, element), "items.sku")? else { return Ok(None) };
-    let stated = count(from.get(&plan.quantity), "items.quantity")?;
-    let mut item = Item { sku, quantity: quantity(stated, name), ..Item::default() };
+    let reading = Reading::of(name);
+    // Without knowing of how many the total is, the price of one is not known.
+    let stated = reading.fact(count(from.get(&plan.quantity), "items.quantity").map(Some))?;
+    let mut item = Item { sku, quantity: quantity(stated.flatten(), name), ..Item::default() };
     match &plan.line_total {
         Some(_) => {
-            price_of_one(&mut item, amount(from.get(&plan.line_total), "items.line_total")?);
+            let total = amount(from.get(&plan.line_total), "items.line_total");
+            let total = reading.fact(total)?;
+            price_of_one(&mut item, total.filter(|_| stated.is_some()));
         }
-        None => item.price = amount(from.get(&plan.price), "items.price")?,
+        None => item.price = reading.fact(amount(from.get(&plan.price), "items.price"))?,
     }
     item.currency = from.get(&plan.currency).and_then(|code| Currency::new(&code));
     let mut facts = ItemFacts {
@@ -228,22 +240,24 @@ fn item(
         let chosen = plan.options.iter().filter_map(|(name, take)| {
             Some((Cow::Borrowed(name.as_str()), take.of(record, element)?))
         });
-        facts.options = options(chosen.collect(), "items.options")?;
+        facts.options = reading.fact(options(chosen.collect(), "items.options"))?;
     }
     item.facts = facts.boxed();
     Ok(Some(item))
 }
 
-fn order(plan: &OrderPlan, record: &[Slot<'_>]) -> Result<OrderFacts, Rejected> {
+fn order(plan: &OrderPlan, record: &[Slot<'_>], reading: Reading) -> Result<OrderFacts, Rejected> {
     let from = From { record, element: &[] };
+    let id = |take, field: &str| reading.fact(id(from.get(take), field));
+    let amount = |take, field: &str| reading.fact(amount(from.get(take), field));
     Ok(OrderFacts {
-        id: id(from.get(&plan.id), "order.id")?,
-        scope: id(from.get(&plan.scope), "order.scope")?.unwrap_or_default(),
-        total: amount(from.get(&plan.total), "order.total")?,
-        discount: amount(from.get(&plan.discount), "order.discount")?,
+        id: id(&plan.id, "order.id")?,
+        scope: id(&plan.scope, "order.scope")?.unwrap_or_default(),
+        total: amount(&plan.total, "order.total")?,
+        discount: amount(&plan.discount, "order.discount")?,
         currency: from.get(&plan.currency).and_then(|code| Currency::new(&code)),
-        coupon: id(from.get(&plan.coupon), "order.coupon")?,
-        refunded: amount(from.get(&plan.refunded), "order.refunded")?,
+        coupon: id(&plan.coupon, "order.coupon")?,
+        refunded: amount(&plan.refunded, "order.refunded")?,
         shipping: label(from.get(&plan.shipping)),
         tracking: label(from.get(&plan.tracking)),
         tracking_url: url(from.get(&plan.tracking_url)),

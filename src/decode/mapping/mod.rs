@@ -17,11 +17,11 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::plan::{Plan, Slots};
+use self::plan::{Kind, Plan, Slots};
 use self::row::{Columns, unquoted, values, without_break};
 use super::record::{json_text, too_long, utf8};
 use super::{DATA_BYTES_MAX, Decode, Form, RECORD_BYTES_MAX, Raw, Rejected};
-use crate::model::{Event, EventName};
+use crate::model::{Event, EventName, Text};
 
 /// A mistake in a mapping file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +85,14 @@ impl Mapping {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.plan.source
+    }
+
+    /// The namespaces of its own under which it names customers.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Text> {
+        self.plan.customer.iter().filter_map(|(kind, _)| match kind {
+            Kind::Other(namespace) => Some(namespace),
+            _ => None,
+        })
     }
 
     /// What it reads.
@@ -172,16 +180,25 @@ impl Decode for Mapping {
     }
 }
 
+/// Which column fills which slot. What the row holds instead of a missing column is not said: it
+/// may be a row of somebody's data.
 fn columns(plan: &Plan, names: Vec<String>) -> Result<Columns, Rejected> {
     let mut slots = vec![None; names.len()];
+    let mut missing = Vec::new();
     for (slot, wanted) in plan.slots.iter().enumerate() {
-        let at = names.iter().position(|name| name == wanted).ok_or_else(|| {
-            let known: String = names.join(", ").chars().take(400).collect();
-            Rejected::new(format!("no column `{wanted}`; the columns are {known}"))
-        })?;
-        slots[at] = Some(slot);
+        match names.iter().position(|name| name == wanted) {
+            Some(at) => slots[at] = Some(slot),
+            None => missing.push(format!("`{wanted}`")),
+        }
     }
-    Ok(Columns { names, slots })
+    if missing.is_empty() {
+        return Ok(Columns { names, slots });
+    }
+    Err(Rejected::new(format!(
+        "no column {} among its {}; a file without header row needs `csv: {{ columns: [..] }}`",
+        missing.join(", "),
+        names.len()
+    )))
 }
 
 /// A CSV row as a JSON object, as the data of a custom event; empty values are left out.

@@ -75,6 +75,34 @@ fn paths_reach_into_objects_and_arrays() {
 }
 
 #[test]
+fn an_order_counts_without_what_cannot_be_read_of_it() {
+    let fields = "time: t\nid: id\nchannel: c\ncustomer: { email: m }\norder: { id: o, total: sum }\nitems: [ { each: lines, sku: s, quantity: 'n', line_total: sum } ]\nconsents: [ { channel: email, status: ok } ]";
+    let read = |event: &str, lines: &str| {
+        let text =
+            format!("format: 1\nsource: s\nreads: json\nevent: {{ value: {event} }}\n{fields}");
+        let mapping = Mapping::parse("m.yaml", &text).expect(&text);
+        let record = format!(
+            r#"{{"t":"2026-01-01T00:00:00Z","id":"{}","c":"fax","m":"a@b.c","o":"1","sum":"1,234.50","ok":"perhaps","lines":[{lines}]}}"#,
+            "x".repeat(300)
+        );
+        mapping.decode_record(&raw(&record))
+    };
+    let some = r#"{"s":"A","n":"two","sum":9},{"s":"B","n":2,"sum":"12.-"}"#;
+    for (lines, skus) in [(some, &["A", "B"][..]), (&[some; 600].join(","), &[])] {
+        let Ok(Decoded::Events(events)) = read("order.placed", lines) else {
+            panic!("an order is lost");
+        };
+        let event = &events[0];
+        assert_eq!((&*event.id, event.identities.len(), event.consents.len()), ("f:1", 1, 0));
+        let order = event.order.as_deref().expect("an order");
+        assert_eq!((order.id.as_deref(), order.total), (Some("1"), None));
+        let found: Vec<_> = event.items.iter().map(|item| (&*item.sku, item.price)).collect();
+        assert_eq!(found, skus.iter().map(|sku| (*sku, None)).collect::<Vec<_>>());
+        assert!(read("cart.viewed", lines).is_err());
+    }
+}
+
+#[test]
 fn words_choose_event_items_and_what_is_ignored() {
     let mapping = mapping(
         "event:\n  path: e\n  is:\n    add: { event: cart.item_added, items: whole }\n    out: { event: checkout.started, items: none }\n    beat: ignore\n    low: { custom: stock.low }\n  otherwise: custom\nitems: [ { sku: s } ]",
@@ -123,7 +151,9 @@ fn csv_needs_its_columns_and_whole_rows() {
     let mapping = Mapping::parse("m.yaml", text).expect(text);
     assert_eq!(
         mapping.for_header(b"t;e;s\r\n").err().map(|error| error.reason).as_deref(),
-        Some("no column `title`; the columns are t, e, s")
+        Some(
+            "no column `title` among its 3; a file without header row needs `csv: { columns: [..] }`"
+        )
     );
     assert!(mapping.decode_record(&raw("a;b")).is_err_and(|error| error.reason.contains("header")));
     let bound = mapping.for_header(b"\"t\";e;s;title;\r\n").expect("a header");

@@ -121,10 +121,11 @@ fn child<K>(
     &mut children[at].1
 }
 
-/// Fills the slots from a JSON record.
+/// Fills the slots from a JSON record. Of too long an array one element more than
+/// [`ITEMS_MAX`] is kept, for the reader to see it.
 ///
 /// # Errors
-/// [`Rejected`] for broken JSON or too long an array.
+/// [`Rejected`] for broken JSON.
 pub(super) fn pull<'a>(
     text: &'a str,
     root: &Node,
@@ -194,12 +195,9 @@ impl<'a> Visitor<'a> for Pull<'_, '_, 'a> {
                 if seq.next_element_seed(pull)?.is_none() {
                     return Ok(());
                 }
-                if list.len() == ITEMS_MAX {
-                    return Err(serde::de::Error::custom(format!(
-                        "more than {ITEMS_MAX} items in one record; split it"
-                    )));
+                if list.len() <= ITEMS_MAX {
+                    list.push(slots);
                 }
-                list.push(slots);
             }
         }
         for at in 0.. {

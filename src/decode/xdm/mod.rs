@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::shape::Record;
-use super::fields::{id, label, order_box, time, url};
+use super::fields::{Reading, id, label, order_box, time, url};
 use super::loose::first_known;
 use super::record::{json_text, parse};
 use super::{DATA_BYTES_MAX, Decode, Raw, Rejected, effective_time};
@@ -42,11 +42,12 @@ impl Decode for Xdm {
         let (time, clock_ahead) = effective_time(own_time, raw.append_time)?;
         let event_type = record.event_type.known();
         let name = name_of(record, event_type.as_deref())?;
-        let own_id = id(record.id.text(), "_id")?;
-        let event_id = match own_id {
-            Some(own) => own,
-            None => id(outer.id.text(), "_id")?.unwrap_or_else(|| Text::from(raw.position)),
+        let reading = Reading::of(&name);
+        let event_id = match reading.fact(id(record.id.text(), "_id"))? {
+            Some(own) => Some(own),
+            None => reading.fact(id(outer.id.text(), "_id"))?,
         };
+        let event_id = event_id.unwrap_or_else(|| Text::from(raw.position));
         let mut event = Event::new(event_id, name, time);
         event.tie = raw.tie;
         event.clock_ahead = clock_ahead;
@@ -66,29 +67,30 @@ impl Xdm {
         record: &Record<'_>,
         event_type: Option<&str>,
     ) -> Result<(), Rejected> {
+        let reading = Reading::of(&event.name);
         event.channel = channel(record, event_type);
-        event.identities = person::identities(record)?;
-        let facts = order::order(record, &event.name)?;
+        event.identities = person::identities(record, reading)?;
+        let facts = order::order(record, &event.name, reading)?;
         event.order = order_box(&event.name, facts);
-        (event.items, event.items_are) = order::items(record, &event.name)?;
-        if let Some(commerce) = &record.commerce {
-            if let Some(cart) = &commerce.cart {
-                event.cart_id = id(cart.id.text(), "commerce.cart.cartID")?;
+        (event.items, event.items_are) = order::items(record, &event.name, reading)?;
+        if let Some(commerce) = record.commerce.get() {
+            if let Some(cart) = reading.fact(commerce.cart.known("commerce.cart"))? {
+                event.cart_id = reading.fact(id(cart.id.text(), "commerce.cart.cartID"))?;
             }
-            if let Some(scope) = &commerce.scope {
+            if let Some(scope) = commerce.scope.get() {
                 let code = first_known(&[
                     scope.store_view_code,
                     scope.store_view,
                     scope.website_code,
                     scope.website,
                 ]);
-                event.shop = id(code, "commerce.commerceScope.storeViewCode")?;
+                event.shop = reading.fact(id(code, "commerce.commerceScope.storeViewCode"))?;
             }
         }
         let default_country = self.phone_country.as_deref();
-        event.profile = person::profile(record, default_country, &mut event.identities);
-        event.consents = person::consents(record);
-        event.page = page(record, &event.name)?;
+        event.profile = person::profile(record, default_country, &mut event.identities, reading)?;
+        event.consents = person::consents(record, reading)?;
+        event.page = reading.fact(page(record, &event.name))?;
         Ok(())
     }
 }
@@ -104,15 +106,11 @@ fn name_of(record: &Record<'_>, event_type: Option<&str>) -> Result<EventName, R
         });
     }
     // Cart views carry an order too, with nothing but its discount.
-    let order = record.commerce.as_ref().and_then(|commerce| commerce.order.as_ref());
+    let order = record.commerce.get().and_then(|commerce| commerce.order.get());
     if order.is_some_and(|order| first_known(&[order.purchase_id, order.price_total]).is_some()) {
         return Ok(EventName::OrderPlaced);
     }
-    let of_person = record.personal_email.is_some()
-        || record.person.is_some()
-        || record.mobile_phone.is_some()
-        || record.consents.is_some();
-    if of_person {
+    if person::tells_of(record) {
         return Ok(EventName::CustomerUpdated);
     }
     Err(Rejected::new(
@@ -128,7 +126,7 @@ fn custom(event_type: &str) -> Result<EventName, Rejected> {
 
 /// `commerce.saveForLaters` with a measure of zero tells of no saving.
 fn saved_for_later(record: &Record<'_>) -> bool {
-    let measure = record.commerce.as_ref().and_then(|commerce| commerce.save_for_laters.as_ref());
+    let measure = record.commerce.get().and_then(|commerce| commerce.save_for_laters.get());
     measure.and_then(|measure| measure.value.known()).is_none_or(|value| {
         value.parse::<crate::model::Amount>().is_ok_and(|value| value.micros() > 0)
     })
@@ -136,7 +134,7 @@ fn saved_for_later(record: &Record<'_>) -> bool {
 
 /// The collector puts the page type into `siteSection`.
 fn shows_category(record: &Record<'_>) -> bool {
-    let page = record.web.as_ref().and_then(|web| web.page.as_ref());
+    let page = record.web.get().and_then(|web| web.page.get());
     page.and_then(|page| page.site_section.text())
         .is_some_and(|section| section.eq_ignore_ascii_case("category"))
 }
@@ -144,7 +142,7 @@ fn shows_category(record: &Record<'_>) -> bool {
 /// Where it happened. The storefront collector runs in browsers, so its events are of the web
 /// where they name no channel; an order without event type or channel was made in a store.
 fn channel(record: &Record<'_>, event_type: Option<&str>) -> Channel {
-    if let Some(channel) = &record.channel {
+    if let Some(channel) = record.channel.get() {
         for text in [channel.kind.text(), channel.id.text()].into_iter().flatten() {
             let last = text.rsplit('/').next().unwrap_or(&text);
             if let Some(channel) = super::fields::channel(last) {
@@ -157,22 +155,23 @@ fn channel(record: &Record<'_>, event_type: Option<&str>) -> Channel {
         Some(event_type) if names::event_name(event_type).is_none() => Channel::Unknown,
         Some(event_type) if names::is_back_office(event_type) => Channel::Unknown,
         Some(_) => Channel::Web,
-        None if record.web.is_some() => Channel::Web,
-        None if record.commerce.is_some() && record.identity_map.is_none() => Channel::Store,
+        None if record.web.get().is_some() => Channel::Web,
+        None if record.commerce.get().is_some() && record.identity_map.is_empty() => Channel::Store,
         None => Channel::Unknown,
     }
 }
 
 fn page(record: &Record<'_>, name: &EventName) -> Result<Option<Box<PageFacts>>, Rejected> {
     let mut facts = PageFacts::default();
-    if let Some(page) = record.web.as_ref().and_then(|web| web.page.as_ref()) {
+    let web = record.web.known("web")?;
+    if let Some(page) = web.map(|web| web.page.known("web.webPageDetails")).transpose()?.flatten() {
         facts.url = url(page.url.text());
         facts.name = label(page.name.known());
         if *name == EventName::CategoryViewed {
             facts.category = facts.name.clone();
         }
     }
-    if let Some(search) = &record.site_search {
+    if let Some(search) = record.site_search.known("siteSearch")? {
         facts.query = label(search.query.text());
         let results = search.number_of_results.text();
         facts.results = super::fields::count(results, "siteSearch.numberOfResults")?;

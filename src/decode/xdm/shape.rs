@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::decode::loose::{List, Loose, Pairs};
+use crate::decode::loose::{List, Loose, Pairs, Part};
 
 /// An experience event, or a profile record, with or without the `xdm` wrapper.
 #[derive(Deserialize, Default)]
@@ -14,42 +14,43 @@ pub(super) struct Record<'a> {
     pub id: Loose<'a>,
     pub timestamp: Loose<'a>,
     pub event_type: Loose<'a>,
-    pub identity_map: Option<Pairs<'a, List<MappedId<'a>>>>,
+    pub identity_map: Pairs<'a, List<Part<MappedId<'a>>>>,
     #[serde(rename = "personID")]
     pub person_id: Loose<'a>,
-    pub channel: Option<ChannelRef<'a>>,
-    pub commerce: Option<Commerce<'a>>,
-    pub product_list_items: Option<List<Line<'a>>>,
-    pub web: Option<Web<'a>>,
-    pub site_search: Option<SiteSearch<'a>>,
-    pub personal_email: Option<EmailAddress<'a>>,
-    pub person: Option<Box<Person<'a>>>,
-    pub user_account: Option<UserAccount<'a>>,
-    pub mobile_phone: Option<Phone<'a>>,
-    pub billing_address: Option<Box<Address<'a>>>,
-    pub billing_address_phone: Option<Phone<'a>>,
-    pub shipping_address: Option<Box<Address<'a>>>,
-    pub shipping_address_phone: Option<Phone<'a>>,
-    pub home_address: Option<Box<Address<'a>>>,
-    pub home_phone: Option<Phone<'a>>,
+    pub channel: Part<ChannelRef<'a>>,
+    pub commerce: Part<Commerce<'a>>,
+    pub product_list_items: List<Part<Line<'a>>>,
+    pub web: Part<Web<'a>>,
+    pub site_search: Part<SiteSearch<'a>>,
+    /// An object with an address, or the bare address.
+    pub personal_email: Loose<'a>,
+    pub person: Part<Box<Person<'a>>>,
+    pub user_account: Part<UserAccount<'a>>,
+    pub mobile_phone: Part<Phone<'a>>,
+    pub billing_address: Part<Box<Address<'a>>>,
+    pub billing_address_phone: Part<Phone<'a>>,
+    pub shipping_address: Part<Box<Address<'a>>>,
+    pub shipping_address_phone: Part<Phone<'a>>,
+    pub home_address: Part<Box<Address<'a>>>,
+    pub home_phone: Part<Phone<'a>>,
     pub preferred_language: Loose<'a>,
     pub time_zone: Loose<'a>,
-    pub loyalty: Option<Box<Loyalty<'a>>>,
-    pub consents: Option<Box<Consents<'a>>>,
+    pub loyalty: Part<Box<Loyalty<'a>>>,
+    pub consents: Part<Box<Consents<'a>>>,
     pub test_profile: Loose<'a>,
     #[serde(rename = "_yourOrganizationID")]
-    pub tenant: Option<Tenant<'a>>,
+    pub tenant: Part<Tenant<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "an identity of identityMap, an object with an id")]
+#[serde(default)]
 pub(super) struct MappedId<'a> {
     #[serde(borrow)]
     pub id: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "channel to be an object")]
+#[serde(default)]
 pub(super) struct ChannelRef<'a> {
     #[serde(borrow, rename = "_id")]
     pub id: Loose<'a>,
@@ -58,22 +59,22 @@ pub(super) struct ChannelRef<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "commerce to be an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Commerce<'a> {
     #[serde(borrow, rename = "commerceScope")]
-    pub scope: Option<Scope<'a>>,
-    pub cart: Option<Cart<'a>>,
-    pub order: Option<Order<'a>>,
-    pub shipping: Option<Shipping<'a>>,
-    pub billing: Option<Billing<'a>>,
-    pub refunds: Option<List<Refund<'a>>>,
+    pub scope: Part<Scope<'a>>,
+    pub cart: Part<Cart<'a>>,
+    pub order: Part<Order<'a>>,
+    pub shipping: Part<Shipping<'a>>,
+    pub billing: Part<Billing<'a>>,
+    pub refunds: List<Part<Refund<'a>>>,
     #[serde(rename = "promotionID")]
     pub promotion_id: Loose<'a>,
-    pub save_for_laters: Option<Measure<'a>>,
+    pub save_for_laters: Part<Measure<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "commerceScope to be an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Scope<'a> {
     #[serde(borrow, rename = "environmentID")]
     pub environment_id: Loose<'a>,
@@ -88,14 +89,14 @@ pub(super) struct Scope<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "cart to be an object")]
+#[serde(default)]
 pub(super) struct Cart<'a> {
     #[serde(borrow, rename = "cartID")]
     pub id: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "order to be an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Order<'a> {
     #[serde(borrow, rename = "purchaseID")]
     pub purchase_id: Loose<'a>,
@@ -103,13 +104,13 @@ pub(super) struct Order<'a> {
     pub price_total: Loose<'a>,
     pub discount_amount: Loose<'a>,
     pub coupon_code: Loose<'a>,
-    pub payments: Option<List<Payment<'a>>>,
-    pub refunds: Option<List<Refund<'a>>>,
+    pub payments: List<Part<Payment<'a>>>,
+    pub refunds: List<Part<Refund<'a>>>,
     pub refund_total: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "a payment, an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Payment<'a> {
     #[serde(borrow)]
     pub payment_amount: Loose<'a>,
@@ -117,7 +118,7 @@ pub(super) struct Payment<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "a refund, an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Refund<'a> {
     #[serde(borrow)]
     pub refund_amount: Loose<'a>,
@@ -126,7 +127,7 @@ pub(super) struct Refund<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "shipping to be an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Shipping<'a> {
     #[serde(borrow)]
     pub shipping_method: Loose<'a>,
@@ -137,14 +138,14 @@ pub(super) struct Shipping<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "billing to be an object")]
+#[serde(default)]
 pub(super) struct Billing<'a> {
     #[serde(borrow)]
-    pub address: Option<Address<'a>>,
+    pub address: Part<Address<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "a measure, an object with a value")]
+#[serde(default)]
 pub(super) struct Measure<'a> {
     #[serde(borrow)]
     pub value: Loose<'a>,
@@ -152,7 +153,7 @@ pub(super) struct Measure<'a> {
 
 /// One of `productListItems`.
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "a product list item, an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Line<'a> {
     #[serde(borrow, rename = "SKU")]
     pub sku: Loose<'a>,
@@ -163,16 +164,16 @@ pub(super) struct Line<'a> {
     pub product_image_url: Loose<'a>,
     pub product_url: Loose<'a>,
     pub brand: Loose<'a>,
-    pub selected_options: Option<List<Choice<'a>>>,
-    pub product_categories: Option<List<Category<'a>>>,
-    pub categories: Option<List<Category<'a>>>,
+    pub selected_options: List<Part<Choice<'a>>>,
+    pub product_categories: List<Part<Category<'a>>>,
+    pub categories: List<Part<Category<'a>>>,
     pub category_id: Loose<'a>,
     pub refund_amount: Loose<'a>,
     pub refund_ammount: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "a selected option, an object")]
+#[serde(default)]
 pub(super) struct Choice<'a> {
     #[serde(borrow)]
     pub attribute: Loose<'a>,
@@ -180,7 +181,7 @@ pub(super) struct Choice<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "a category, an object")]
+#[serde(default)]
 pub(super) struct Category<'a> {
     #[serde(borrow, rename = "categoryID")]
     pub category_id: Loose<'a>,
@@ -195,14 +196,14 @@ pub(super) struct Category<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "web to be an object")]
+#[serde(default)]
 pub(super) struct Web<'a> {
     #[serde(borrow, rename = "webPageDetails")]
-    pub page: Option<PageDetails<'a>>,
+    pub page: Part<PageDetails<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "webPageDetails to be an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct PageDetails<'a> {
     #[serde(borrow)]
     pub name: Loose<'a>,
@@ -212,7 +213,7 @@ pub(super) struct PageDetails<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "siteSearch to be an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct SiteSearch<'a> {
     #[serde(borrow)]
     pub query: Loose<'a>,
@@ -220,17 +221,17 @@ pub(super) struct SiteSearch<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "personalEmail to be an object with an address")]
+#[serde(default)]
 pub(super) struct EmailAddress<'a> {
     #[serde(borrow)]
     pub address: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "person to be an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Person<'a> {
     #[serde(borrow)]
-    pub name: Option<PersonName<'a>>,
+    pub name: Part<PersonName<'a>>,
     #[serde(rename = "accountID")]
     pub account_id: Loose<'a>,
     pub account_type: Loose<'a>,
@@ -241,7 +242,7 @@ pub(super) struct Person<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "a person's name, an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct PersonName<'a> {
     #[serde(borrow)]
     pub first_name: Loose<'a>,
@@ -249,21 +250,21 @@ pub(super) struct PersonName<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "userAccount to be an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct UserAccount<'a> {
     #[serde(borrow)]
     pub start_date: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "a phone, an object with a number")]
+#[serde(default)]
 pub(super) struct Phone<'a> {
     #[serde(borrow)]
     pub number: Loose<'a>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "an address, an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Address<'a> {
     #[serde(borrow)]
     pub city: Loose<'a>,
@@ -274,7 +275,7 @@ pub(super) struct Address<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "loyalty to be an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Loyalty<'a> {
     #[serde(borrow)]
     pub points: Loose<'a>,
@@ -283,22 +284,23 @@ pub(super) struct Loyalty<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "consents to be an object")]
+#[serde(default)]
 pub(super) struct Consents<'a> {
     #[serde(borrow)]
-    pub marketing: Option<Marketing<'a>>,
+    pub marketing: Part<Marketing<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "consents.marketing to be an object")]
+#[serde(default)]
 pub(super) struct Marketing<'a> {
     #[serde(borrow)]
-    pub email: Option<Choose<'a>>,
-    pub sms: Option<Choose<'a>>,
+    pub any: Part<Choose<'a>>,
+    pub email: Part<Choose<'a>>,
+    pub sms: Part<Choose<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, expecting = "a consent, an object with a val")]
+#[serde(default)]
 pub(super) struct Choose<'a> {
     #[serde(borrow)]
     pub val: Loose<'a>,
@@ -306,14 +308,14 @@ pub(super) struct Choose<'a> {
 
 /// The fields of an organization's own in Adobe's training data.
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Tenant<'a> {
     #[serde(borrow)]
-    pub system_identifier: Option<SystemIdentifier<'a>>,
+    pub system_identifier: Part<SystemIdentifier<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", expecting = "systemIdentifier to be an object")]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct SystemIdentifier<'a> {
     #[serde(borrow)]
     pub crm_id: Loose<'a>,

@@ -59,6 +59,7 @@ impl Log {
         write_graph(&mut transaction, &append.graph).await.map_err(&failed)?;
         write_dead_letters(&mut transaction, &append.dead_letters).await.map_err(&failed)?;
         erase(&mut transaction, &append.erase).await.map_err(&failed)?;
+        self.erased |= !append.erase.is_empty();
         write_positions(&mut transaction, &append.positions).await.map_err(&failed)?;
         transaction.commit().await.map_err(&failed)?;
         self.ticks = batches.ticks;

@@ -112,6 +112,21 @@ impl LogReader {
         Ok(self.head().await?.ends.get(partition as usize).copied().unwrap_or(0))
     }
 
+    /// When the log was last appended to; `None` for an empty one.
+    ///
+    /// # Errors
+    /// [`Error`] if the file can't be read.
+    pub async fn last_append(&self) -> Result<Option<Timestamp>, Error> {
+        let last: Option<i64> = sqlx::query_scalar(
+            "SELECT max((SELECT appended_at FROM batches WHERE partition = p.partition
+                         ORDER BY base_offset DESC LIMIT 1)) FROM partitions p",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(self.failed("reading the log's end"))?;
+        Ok(last.map(Timestamp::from_ms))
+    }
+
     /// Waits until a partition ends past `offset`; `false` if the writer is gone or was never in
     /// this process.
     pub async fn grown(&self, partition: u32, offset: u64) -> bool {

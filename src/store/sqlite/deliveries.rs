@@ -34,24 +34,21 @@ pub struct Recovered {
 
 impl SqliteStore {
     /// Puts right what a worker that stopped in the middle had left; called before anything is
-    /// claimed, by the one process that may write.
+    /// claimed, by the one process that may write. By `repeatable` channels a message may be sent
+    /// once more without anybody getting it twice.
     ///
     /// # Errors
     /// [`Error`] if the store can't be written; then nothing changed.
-    pub async fn recover(&self, now: Timestamp) -> Result<Recovered, Error> {
+    pub async fn recover(
+        &self,
+        now: Timestamp,
+        repeatable: impl Fn(MessageChannel) -> bool,
+    ) -> Result<Recovered, Error> {
         let failed = self.failed("looking after messages under way");
-        let doubtful = self.ledger.under_way(DeliveryStatus::DotSent).await?;
+        let mut doubtful = self.ledger.under_way(DeliveryStatus::DotSent).await?;
+        doubtful.retain(|message| !repeatable(message.decision.channel));
         let mut writer = self.writer.lock().await;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
-        let again = sqlx::query(
-            "UPDATE deliveries SET status = 'waiting', lease = NULL, changed = ?
-             WHERE status IN ('claimed', 'started')",
-        )
-        .bind(now.ms())
-        .execute(&mut *transaction)
-        .await
-        .map_err(&failed)?
-        .rows_affected();
         for message in &doubtful {
             let end = End {
                 status: DeliveryStatus::InDoubt,
@@ -61,6 +58,15 @@ impl SqliteStore {
             };
             self.ledger.end(&mut transaction, message, &end, now).await?;
         }
+        let again = sqlx::query(
+            "UPDATE deliveries SET status = 'waiting', lease = NULL, changed = ?
+             WHERE status IN ('claimed', 'started', 'dot_sent')",
+        )
+        .bind(now.ms())
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?
+        .rows_affected();
         transaction.commit().await.map_err(failed)?;
         Ok(Recovered { again, in_doubt: doubtful.len() as u64 })
     }

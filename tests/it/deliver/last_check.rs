@@ -325,7 +325,7 @@ async fn a_worker_that_stopped_in_the_middle_repeats_only_what_can_not_have_gone
         if steps > 2 {
             desk.store.dot_sent(&claim, at(2_000)).await.expect("kept");
         }
-        let recovered = desk.store.recover(at(5_000)).await.expect("recovered");
+        let recovered = desk.store.recover(at(5_000), |_| false).await.expect("recovered");
         assert_eq!((recovered.again, recovered.in_doubt), if steps > 2 { (0, 1) } else { (1, 0) });
         assert_eq!(desk.status().await, status);
         assert_eq!(desk.told().await, told);

@@ -8,6 +8,16 @@ use super::shop::{Shop, Worker, number, post};
 
 const ANN: &[(&str, &str)] = &[("id", "7001"), ("email", "ann@shop.example")];
 
+/// A source with a header row.
+const TILL: &str = "format: 1
+source: till
+reads: csv
+csv: { delimiter: \";\" }
+time: at
+event: { value: order.placed }
+customer: { email: mail }
+";
+
 /// Posts, and asserts the status and what the answer says.
 fn check(worker: &Worker, path: &str, body: &[u8], status: u16, says: &str) {
     let (found, answer) = worker.post(path, body);
@@ -91,11 +101,11 @@ fn hostile_bodies_are_answered_and_the_worker_goes_on() {
         (&b"{\"specversion\":"[..], "broken JSON"),
         (b"17", "a record is an object"),
         (b"\"text\"", "a record is an object"),
-        (&typed[..], "wrong type"),
+        (&typed[..], "data.items: a number where a list is expected"),
         (&deep, "the limit is 100"),
         (&large, "the limit is 1048576"),
         (&many, "the limit is"),
-        (&some, "more than 1000 elements in one list"),
+        (&some, "more than 1000 elements in a list"),
         (&invalid, "not UTF-8"),
         (&nul, "NUL"),
     ] {
@@ -138,11 +148,13 @@ fn sources_are_named_and_bodies_have_a_limit() {
     let shop = Shop::new(1, &[CART]);
     shop.configure(
         1,
-        "inputs: { storefront: { format: xdm }, office: { format: cloudevents } }\n\
+        "inputs:\n  storefront: { format: xdm }\n  office: { format: cloudevents }\n\
+         \x20 till: { format: mapping, mapping: till.yaml }\n\
          cache_bytes: 1 MB\n",
     );
+    shop.write("till.yaml", TILL);
     let config = std::fs::read_to_string(shop.path("waypost.yaml")).expect("the file");
-    shop.write("waypost.yaml", &config.replace("127.0.0.1:0", "127.0.0.1:0, body_limit: 2 KB"));
+    shop.write("waypost.yaml", &config.replacen("127.0.0.1:0", "127.0.0.1:0, body_limit: 2 KB", 1));
     let worker = shop.start();
     check(
         &worker,
@@ -151,7 +163,21 @@ fn sources_are_named_and_bodies_have_a_limit() {
         202,
         "\"accepted\":1",
     );
-    check(&worker, "/events/ofice", b"{}", 404, "`inputs` has: office, storefront");
+    for path in ["/events/ofice", "/events"] {
+        check(
+            &worker,
+            path,
+            b"{}",
+            404,
+            "post to /events/office, /events/storefront, /events/till",
+        );
+    }
+    // A body without its header row is somebody's data: it is not shown.
+    let row = b"2026-01-02T10:00:00Z;ann@shop.example\n";
+    let (status, answer) = worker.post("/events/till", row);
+    assert_eq!(status, 400, "{answer}");
+    assert!(answer.contains("no column `at`, `mail` among its 2"), "{answer}");
+    assert!(!answer.contains("ann@"), "{answer}");
     check(&worker, "/events/office", &[b' '; 3_000], 413, "`http.body_limit`");
     // A small body that holds far more than a large one may.
     let lines = format!("{}\n", plain("2", "page.viewed", ANN)).repeat(1_000);
@@ -169,12 +195,12 @@ fn sources_are_named_and_bodies_have_a_limit() {
 fn off_loopback_a_token_is_needed_and_asked_for() {
     let shop = Shop::new(1, &[CART]);
     let config = std::fs::read_to_string(shop.path("waypost.yaml")).expect("the file");
-    shop.write("waypost.yaml", &config.replace("127.0.0.1:0", "0.0.0.0:0"));
+    shop.write("waypost.yaml", &config.replacen("127.0.0.1:0", "0.0.0.0:0", 1));
     shop.refuses(3, &["a server that others can reach needs `http.token`", "waypost.yaml:2:17"]);
     assert!(!shop.path("data/log.db").exists(), "a worker that can't start leaves nothing behind");
     shop.write(
         "waypost.yaml",
-        &config.replace("127.0.0.1:0", "0.0.0.0:0, token: let-me-in-please"),
+        &config.replacen("127.0.0.1:0", "0.0.0.0:0, token: let-me-in-please", 1),
     );
     let worker = shop.start();
     let url = worker.url().replace("0.0.0.0", "127.0.0.1");

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use waypost::log::{LogReader, Record};
+use waypost::model::OWN_SOURCE;
 
 use super::events::{cart_add, consent, order, plain};
 use super::shop::{Shop, in_runtime, post};
@@ -75,16 +76,39 @@ fn killed_at_random(partitions: u32, kills: u32) {
     let mails = "SELECT count(*) FROM messages WHERE journey = 'abandoned-cart'";
     assert!(shop.count("data/state.db", mails) > 0, "no timer fired: {report}");
     everything_answered_is_in_the_log(&shop, &sent);
+    what_was_decided_left_once(&shop);
+}
+
+/// Caught mails can be caught again without there being two: each message that was not stopped is
+/// one file, and its outcome is told once.
+fn what_was_decided_left_once(shop: &Shop) {
+    let under_way = "SELECT count(*) FROM deliveries WHERE status IN ('claimed', 'started', \
+                     'dot_sent', 'in_doubt', 'refused')";
+    assert_eq!(shop.count("data/state.db", under_way), 0);
+    let sent = shop.count("data/state.db", "SELECT count(*) FROM deliveries WHERE status = 'sent'");
+    let files = std::fs::read_dir(shop.path("data/caught")).expect("the folder");
+    let mails = files.filter(|file| {
+        file.as_ref().expect("an entry").path().extension().is_some_and(|found| found == "eml")
+    });
+    assert_eq!(mails.count() as i64, sent, "one file for each message that was sent");
 }
 
 fn everything_answered_is_in_the_log(shop: &Shop, sent: &BTreeMap<String, Sent>) {
     let mut found: BTreeMap<String, u32> = BTreeMap::new();
+    // Outcomes are the worker's own.
+    let mut told = std::collections::BTreeSet::new();
     in_runtime(async {
         let log = LogReader::open(&shop.path("data/log.db")).await.expect("the log opens");
         for partition in 0..log.partitions() {
             let records = log.read(partition, 0, usize::MAX).await.expect("records");
             for (_, record) in records {
                 if let Record::Event(record) = record {
+                    if record.event.tie.source == OWN_SOURCE {
+                        // One that reached a customer who is another now stands there once more.
+                        let once = told.insert((record.customer, record.event.id.clone()));
+                        assert!(once, "{} twice", record.event.id);
+                        continue;
+                    }
                     *found.entry(record.event.id.to_string()).or_default() += 1;
                 }
             }

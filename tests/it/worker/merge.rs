@@ -67,6 +67,8 @@ fn people() -> Vec<Person> {
 fn a_cart_of_a_device_is_reminded_of_under_the_account() {
     let shop = Shop::new(4, &[CART]);
     let worker = shop.start();
+    // Decided messages wait.
+    assert_eq!(shop.run(&["sending", "hold"]).code, Some(0));
     let people = people();
     each(&worker, &people, Person::consent);
     each(&worker, &people, Person::cart);
@@ -109,6 +111,14 @@ fn an_order_under_the_address_stops_the_cart_of_the_device_in_both_orders() {
         shop.verified();
         assert_eq!(shop.count("data/state.db", SENT), 0, "order first: {order_first}");
     }
+}
+
+/// Whether the bytes of a file of a stopped worker, or of its write-ahead log, hold a text.
+fn holds(shop: &Shop, file: &str, text: &str) -> bool {
+    let bytes = std::fs::read(shop.path(file)).expect("the file");
+    let log = std::fs::read(shop.path(&format!("{file}-wal"))).unwrap_or_default();
+    let within = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    within(&bytes) || within(&log)
 }
 
 #[test]
@@ -160,6 +170,14 @@ fn a_deleted_account_is_erased_everywhere_and_nothing_rebuilds_it() {
     }
     let kept = "SELECT count(*) FROM dead_letters WHERE payload IS NOT NULL";
     assert_eq!(shop.count("data/log.db", kept), 1, "only that of somebody else");
+    // Nor do the files still hold what no query gives any more. What the journeys knew of the
+    // people stands in the state, and the broken records in the log beside its own records.
+    for person in &people {
+        assert!(!holds(&shop, "data/state.db", &person.email), "{}", person.email);
+        let broken = format!("{{\"{}\", broken", person.email);
+        assert!(!holds(&shop, "data/log.db", &broken), "{broken}");
+    }
+    assert!(holds(&shop, "data/log.db", "{\"someone-else@shop.example\", broken"));
     let report = shop.verified();
     assert_eq!(report["erased"], shop.count("data/state.db", "SELECT count(*) FROM messages"));
     assert!(report["erased"].as_i64().is_some_and(|erased| erased >= PEOPLE as i64));

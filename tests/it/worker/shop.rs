@@ -36,7 +36,6 @@ impl Shop {
         std::fs::create_dir(shop.path("data")).expect("a folder");
         for (name, text) in journeys {
             shop.write(&format!("journeys/{name}.yaml"), text);
-            shop.plain_templates(text);
         }
         shop
     }
@@ -55,7 +54,7 @@ impl Shop {
     }
 
     /// A plain template for each one that a journey names.
-    pub(super) fn plain_templates(&self, journey: &str) {
+    fn plain_templates(&self, journey: &str) {
         let words = journey.split(|c: char| c.is_whitespace() || "{}[],".contains(c));
         let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
         for pair in words.windows(2) {
@@ -84,6 +83,9 @@ impl Shop {
 
     pub(super) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("the file can be written");
+        if name.starts_with("journeys/") {
+            self.plain_templates(text);
+        }
     }
 
     /// The command, in the shop's folder and with nothing of this process's environment.

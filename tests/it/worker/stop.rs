@@ -109,3 +109,34 @@ fn an_interrupt_stops_as_well_as_a_termination() {
     let done = worker.ended();
     assert_eq!(done.code, Some(0), "{}", done.stderr);
 }
+
+#[test]
+fn of_several_inputs_stdin_is_the_one_that_is_named() {
+    let shop = Shop::new(1, &[CART]);
+    shop.configure(1, "inputs: { storefront: { format: xdm }, office: { format: cloudevents } }\n");
+    for (args, code, says) in [
+        (
+            &["run", "--stdin"][..],
+            3,
+            "--source which of the `inputs` standard input is: office, storefront",
+        ),
+        (&["run", "--stdin", "--source", "ofice"], 3, "has no `ofice`; it has office, storefront"),
+        (&["run", "--source", "office"], 2, "--stdin"),
+    ] {
+        let Err(done) = shop.start_with(args, Stdio::null()) else { panic!("it started") };
+        assert_eq!(done.code, Some(code), "{}", done.stderr);
+        assert!(done.stderr.contains(says), "no `{says}` in {}", done.stderr);
+    }
+    assert!(!shop.path("data/log.db").exists(), "a worker that can't start leaves nothing behind");
+    let file = shop.path("input");
+    // XDM, which the input that comes first by its name does not read.
+    let record = r#"{"eventType":"commerce.checkouts","identityMap":{"ECID":[{"id":"1"}]}}"#;
+    std::fs::write(&file, record).expect("it can be written");
+    let input = std::fs::File::open(&file).expect("it is there");
+    let args = ["run", "--stdin", "--source", "storefront"];
+    let worker = shop.start_with(&args, input.into()).expect("it starts");
+    shop.wait_for("the state", "SELECT count(*) FROM states", |count| count == 1);
+    worker.stops();
+    assert_eq!(shop.count("data/log.db", "SELECT count(*) FROM dead_letters"), 0);
+    assert_eq!(shop.verified()["states"], 1);
+}

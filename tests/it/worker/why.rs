@@ -57,6 +57,7 @@ fn each_message_is_explained() {
         &["Bob@Shop.example"],
         &["7003"],
         &["7003", "--journey", "thanks"],
+        &["7002", "--journey", "thanks"],
         &["7004"],
     ] {
         all.push_str(&format!("$ waypost why {}\n{}\n", args.join(" "), told(&shop, args)));
@@ -68,10 +69,62 @@ fn each_message_is_explained() {
     }
     let kept = std::fs::read_to_string(&golden).expect("what `why` told before");
     assert_eq!(all, kept, "UPDATE=1 rewrites what is expected");
+    for (journey, help) in
+        [("thank", "did you mean `thanks`?"), ("welcome", "there are: abandoned-cart, thanks")]
+    {
+        let none = shop.run(&["why", "7002", "--journey", journey]);
+        assert_eq!((none.code, none.stdout.as_str()), (Some(3), ""));
+        let says = format!("no journey `{journey}` was ever in force here; {help}");
+        assert!(none.stderr.contains(&says), "no `{says}` in {}", none.stderr);
+    }
     let json = shop.run(&["why", "7002", "--json"]);
     let lines: Vec<serde_json::Value> =
         json.stdout.lines().map(|line| serde_json::from_str(line).expect("json")).collect();
     assert!(lines.iter().any(|line| line["journey"] == "abandoned-cart"), "{}", json.stdout);
+}
+
+/// A till whose customers are known by their loyalty card, and by a device in the app.
+const TILL: &str = "format: 1
+source: till
+reads: csv
+time: at
+event: { column: kind, is: { sale: order.placed, view: page.viewed } }
+customer: { loyalty: card, device: app, customer_id: account }
+";
+const TILL_ROWS: &str = "at,kind,card,app,account
+2026-01-02T10:00:00Z,view,,d-9,
+2026-01-02T10:01:00Z,sale,L-9,d-9,
+2026-01-02T10:02:00Z,view,,d-9,
+2026-01-02T10:03:00Z,sale,L-8,,
+2026-01-02T10:04:00Z,sale,L-7,,42
+";
+
+#[test]
+fn a_customer_is_shown_and_found_by_an_id_of_the_sources_own() {
+    let shop = Shop::new(1, &[THANKS]);
+    shop.configure(1, "inputs: { till: { format: mapping, mapping: till.yaml } }\n");
+    shop.write("till.yaml", TILL);
+    shop.write("till.csv", TILL_ROWS);
+    let until = ["--until", "2026-01-03T00:00:00Z"];
+    let files = ["replay", "--events", "till.csv", "--mapping", "till.yaml"];
+    let done = shop.run(&[&files[..], &until].concat());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let shown = |line: &str| -> String {
+        let line: serde_json::Value = serde_json::from_str(line).expect("json");
+        line["customer"].as_str().expect("a name").to_owned()
+    };
+    assert_eq!(done.stdout.lines().map(shown).collect::<Vec<_>>(), ["L-9", "L-8", "42"]);
+    let worker = shop.start();
+    let (status, answer) = worker.post("/events", TILL_ROWS.as_bytes());
+    assert_eq!(status, 202, "{answer}");
+    shop.wait_until_applied();
+    worker.stops();
+    for name in ["L-9", "loyalty=L-9", "d-9", "L-8", "L-7", "42"] {
+        let told = told(&shop, &[name]);
+        assert!(told.contains("orders: 1\n"), "{name}: {told}");
+    }
+    let nobody = shop.run(&["why", "L-6"]);
+    assert!(nobody.stderr.contains("nobody is known as `L-6`"), "{}", nobody.stderr);
 }
 
 #[test]
