@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module for each subject.
 
+mod caught;
 mod decode;
 mod diagnostics;
 mod docs;
@@ -12,6 +13,7 @@ mod log;
 mod mail;
 mod properties;
 mod real;
+mod sms;
 mod store;
 mod stories;
 mod support;
