@@ -25,7 +25,7 @@ pub struct Caught {
 /// What the index says about a message.
 #[derive(Clone, Debug)]
 pub struct Note<'a> {
-    /// When it would have been sent.
+    /// When it is due: the same for each try, because the file's name begins with it.
     pub at: Timestamp,
     /// The message.
     pub message: MessageId,
