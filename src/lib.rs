@@ -31,6 +31,9 @@ pub mod provider;
 // Mail: messages built, signed, and handed to an SMTP server.
 pub mod mail;
 
+// SMS: segments counted, messages handed to an HTTP provider.
+pub mod sms;
+
 // What messages say: files compiled and checked once, rendered for each message.
 pub mod template;
 

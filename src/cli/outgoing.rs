@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::config::{self, Audience, Config};
+use crate::config::{self, Audience, Config, Secret, TwilioSender};
 use crate::deliver::{Routes, Way};
 use crate::mail::{Dkim, Security, Smtp, SmtpSettings, Timeouts};
-use crate::provider::{Caught, Secret};
+use crate::provider::Caught;
+use crate::sms::{self, Sender, Twilio, TwilioSettings};
 
 /// The ways out of both channels.
 pub(super) fn routes(config: &Config) -> anyhow::Result<Routes> {
@@ -27,7 +28,7 @@ pub(super) fn routes(config: &Config) -> anyhow::Result<Routes> {
             None => Way::Caught(caught()?),
         },
         sms: match &deliver.twilio {
-            Some(_) => anyhow::bail!("TODO"),
+            Some(twilio) => Way::Provider(self::twilio(twilio)?),
             None => Way::Caught(caught()?),
         },
         audience: deliver.audience.clone(),
@@ -80,11 +81,26 @@ fn smtp(smtp: &config::Smtp) -> anyhow::Result<Smtp> {
         },
         allow_clear: false,
         hello: hello(),
-        login: login.map(|(user, password)| (user.clone(), Secret::new(password.expose().into()))),
+        login: login.cloned(),
         ca_file: smtp.ca_file.clone(),
         timeouts: Timeouts::default(),
     };
     Smtp::new(settings).context("the SMTP server of `smtp`")
+}
+
+fn twilio(twilio: &config::Twilio) -> anyhow::Result<Twilio> {
+    let settings = TwilioSettings {
+        base_url: twilio.url.to_string(),
+        account: twilio.account.clone(),
+        token: twilio.token.clone(),
+        sender: match &twilio.sender {
+            TwilioSender::Number(number) => Sender::From(number.clone()),
+            TwilioSender::Service(service) => Sender::MessagingService(service.clone()),
+        },
+        ca_file: None,
+        timeouts: sms::Timeouts::default(),
+    };
+    Twilio::new(settings).context("the SMS provider of `twilio`")
 }
 
 /// The name this machine gives itself to an SMTP server.

@@ -9,6 +9,7 @@ use crate::engine::Decision;
 use crate::journey::{Class, Rules, Shop};
 use crate::mail::{Address, AddressError, BuildError, Dkim, Mailbox, Message, Unsubscribe};
 use crate::model::{CustomerId, MessageChannel, Text, Timestamp, Zone};
+use crate::sms::{Number, NumberError, plain as plain_letters, segments, tidy};
 use crate::store::{Pinned, address_hash};
 use crate::template::{Frame, RenderError, Templates};
 
@@ -47,6 +48,9 @@ pub enum ComposeError {
     /// The address can't be written to.
     #[error("the address can't be used: {0}")]
     Address(#[from] AddressError),
+    /// The phone number can't be written to.
+    #[error("the phone number can't be used: {0}")]
+    Number(#[from] NumberError),
     /// The data is not what it was decided as.
     #[error("the data of the message is damaged: {0}")]
     Data(#[from] serde_json::Error),
@@ -91,12 +95,13 @@ impl Composer {
             MessageChannel::Sms => {
                 let frame = frame(&data, shop, Some(&url));
                 let sms = self.templates.sms(&decision.template, &data, &frame)?;
+                let to = Number::parse(address)?;
                 Ok(Pinned {
                     revision,
-                    address: Text::new(address),
+                    address: Text::new(to.as_str()),
                     sender: None,
                     subject: None,
-                    body: format!("{}{}", self.mark, sms.text).into_bytes(),
+                    body: cheapest(&format!("{}{}", self.mark, sms.text)).into_bytes(),
                 })
             }
         }
@@ -193,6 +198,13 @@ fn mailbox(written: &str, name: Option<&str>) -> Result<Mailbox, AddressError> {
         None => (name, written),
     };
     Ok(Mailbox { name: name.map(str::to_owned), address: Address::parse(address)? })
+}
+
+/// The text in plainer letters where that makes it cost fewer segments.
+fn cheapest(text: &str) -> String {
+    let text = tidy(text);
+    let plain = plain_letters(&text);
+    if segments(&plain).count < segments(&text).count { plain } else { text }
 }
 
 /// As an id in a header: letters, digits and dashes.

@@ -1,12 +1,14 @@
 //! Where messages leave: a provider for each channel, or a folder.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Audience;
 use crate::engine::Decision;
 use crate::mail::{Address, Envelope, Smtp};
 use crate::model::{MessageChannel, Text, Timestamp};
 use crate::provider::{Answer, Caught, Note, Phase};
+use crate::sms::{Number, Sms, Twilio};
 use crate::store::Pinned;
 
 use super::compose::allowed;
@@ -16,7 +18,7 @@ pub struct Routes {
     /// Mails.
     pub email: Way<Smtp>,
     /// SMS.
-    pub sms: Way<Smtp>,
+    pub sms: Way<Twilio>,
     /// Who may be written to by a provider.
     pub audience: Audience,
 }
@@ -79,13 +81,7 @@ impl Routes {
                 mail(smtp, outgoing, before_dot).await
             }
             (MessageChannel::Sms, _, Way::Provider(twilio)) => {
-                let Pinned { address, body, .. } = outgoing.pinned;
-                let body = String::from_utf8_lossy(body);
-                let left = outgoing.decision.expires.map(|expires| expires.ms() - outgoing.at.ms());
-                {
-                    let _ = (address, body, left, twilio, before_dot);
-                    todo!()
-                }
+                sms(twilio, outgoing, before_dot).await
             }
             (MessageChannel::Email, Way::Caught(caught), _)
             | (MessageChannel::Sms, _, Way::Caught(caught)) => {
@@ -110,6 +106,24 @@ where
         }
     };
     smtp.send(&envelope, body, before_dot).await
+}
+
+async fn sms<F, Fut>(twilio: &Twilio, outgoing: &Outgoing<'_>, before_dot: F) -> Answer
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<(), String>>,
+{
+    let Pinned { address, body, .. } = outgoing.pinned;
+    let to = match Number::parse(address) {
+        Ok(to) => to,
+        Err(error) => return Answer::NotSent { phase: Phase::Connect, why: error.to_string() },
+    };
+    // What is left of its time: a message that comes later is worth nothing.
+    let left = outgoing.decision.expires.map(|expires| expires.ms() - outgoing.at.ms());
+    let valid_for = left.map(|ms| Duration::from_millis(ms.max(1_000).unsigned_abs()));
+    let body = String::from_utf8_lossy(body).into_owned();
+    let sms = Sms { to, body, valid_for, status_callback: None };
+    twilio.send(&sms, before_dot).await
 }
 
 /// Keeps a message in the folder; files are written by a thread that may block.

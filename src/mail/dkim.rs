@@ -10,8 +10,8 @@ use ring::signature::{Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::config::Secret;
 use crate::model::Timestamp;
-use crate::provider::Secret;
 
 /// The headers that a signature covers, where the message has them. RFC 8058 section 4 wants both
 /// of `List-Unsubscribe`. Not `Content-Type`: relays that re-encode rewrite it.
@@ -71,7 +71,7 @@ impl Dkim {
             }
         }
         let der =
-            PrivateKeyDer::from_pem_slice(pem.reveal().as_bytes()).map_err(|_| DkimError::Pem)?;
+            PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()).map_err(|_| DkimError::Pem)?;
         let key = match &der {
             PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()).ok(),
             PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).ok(),

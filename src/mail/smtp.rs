@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use super::wire::{Broken, Timeouts, Wire, stuffed};
 use super::{Address, classes};
-use crate::provider::{Answer, Class, Net, NetError, Phase, Secret, is_loopback, scrub};
+use crate::config::Secret;
+use crate::provider::{Answer, Class, Net, NetError, Phase, is_loopback, scrub};
 
 /// Where mail goes, and how.
 #[derive(Clone, Debug)]
@@ -230,7 +231,7 @@ impl Talk {
         let mechanism = offers
             .get_auth_mechanism(&[Mechanism::Plain, Mechanism::Login])
             .ok_or_else(|| no("the server offers neither AUTH PLAIN nor AUTH LOGIN"))?;
-        let login = || Credentials::new(name.to_owned(), password.reveal().to_owned());
+        let login = || Credentials::new(name.to_owned(), password.expose().to_owned());
         let mut auth = Auth::new(mechanism, login(), None)
             .map_err(|_| no("the name or password can't be sent"))?;
         // LOGIN asks for the name, then for the password.

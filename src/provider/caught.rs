@@ -23,9 +23,9 @@ pub struct Caught {
 }
 
 /// What the index says about a message.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Note<'a> {
-    /// When it would have been sent.
+    /// When it is due: the same for each try, because the file's name begins with it.
     pub at: Timestamp,
     /// The message.
     pub message: MessageId,
@@ -41,7 +41,7 @@ pub struct Note<'a> {
 
 /// Why a message could not be caught; nothing of it was kept.
 #[derive(Debug, thiserror::Error)]
-#[error("can't catch messages in {path}: {source}{}", hint(.source))]
+#[error("can't write {path}: {source}{}", hint(.source))]
 pub struct CaughtError {
     path: PathBuf,
     source: io::Error,
@@ -50,8 +50,12 @@ pub struct CaughtError {
 /// A line of the index.
 #[derive(Serialize)]
 struct Line<'a> {
-    #[serde(flatten)]
-    note: &'a Note<'a>,
+    at: String,
+    message: String,
+    channel: &'a str,
+    to: &'a str,
+    subject: Option<&'a str>,
+    template: &'a str,
     file: &'a str,
 }
 
@@ -90,8 +94,16 @@ impl Caught {
         let name = format!("{}-{}.{extension}", compact(note.at), note.message);
         let path = self.folder.join(&name);
         let failed = |source| CaughtError { path: path.clone(), source };
-        let mut line = serde_json::to_vec(&Line { note, file: &name })
-            .map_err(|error| failed(error.into()))?;
+        let line = Line {
+            at: note.at.to_string(),
+            message: note.message.to_string(),
+            channel: note.channel,
+            to: note.to,
+            subject: note.subject,
+            template: note.template,
+            file: &name,
+        };
+        let mut line = serde_json::to_vec(&line).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
         // Whoever panicked with the lock left a temporary file at worst.
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,16 +2,13 @@
 //!
 //! - [`Answer`]: how one try to send ended, and what may be done next.
 //! - [`Net`]: sockets to providers, with certificates checked.
-//! - [`Secret`]: a password that no log shows.
 //! - [`Caught`]: messages kept in a folder instead of being sent.
 
 mod answer;
 mod caught;
 mod net;
-mod secret;
 
 pub use answer::{Answer, Class, Phase, REPLY_BYTES_MAX, scrub};
 pub use caught::{Caught, CaughtError, Note};
 pub use net::{Net, NetError};
 pub(crate) use net::{Stream, is_loopback};
-pub use secret::Secret;

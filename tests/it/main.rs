@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module for each subject.
 
+mod caught;
 mod decode;
 mod deliver;
 mod diagnostics;
@@ -13,6 +14,7 @@ mod log;
 mod mail;
 mod properties;
 mod real;
+mod sms;
 mod store;
 mod stories;
 mod support;

@@ -11,11 +11,30 @@ pub(crate) fn full(test: &str, why: &str) -> bool {
     #[expect(clippy::disallowed_methods, reason = "how tests/run asks for the long tests")]
     let full = std::env::var("TESTS_FULL").is_ok_and(|value| value == "1");
     if !full {
-        // Straight to the handle: the test harness keeps what `println!` writes to itself.
-        let line = format!("left to tests/run: {test} ({why})\n");
-        std::io::stderr().write_all(line.as_bytes()).expect("standard error takes a line");
+        left(&format!("left to tests/run: {test} ({why})\n"));
     }
     full
+}
+
+/// Whether this is root, which few tests need; they are left out without, and said to be.
+#[must_use]
+pub(crate) fn root(test: &str, why: &str) -> bool {
+    let root = is_root();
+    if !root {
+        left(&format!("left out without root: {test} ({why})\n"));
+    }
+    root
+}
+
+#[must_use]
+pub(crate) fn is_root() -> bool {
+    let id = std::process::Command::new("id").arg("-u").output().expect("id runs");
+    id.stdout == b"0\n"
+}
+
+/// Straight to the handle: the test harness keeps what `println!` writes to itself.
+fn left(line: &str) {
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error takes a line");
 }
 
 /// The command, without the variables that are meant for the tests: to it they would be

@@ -6,8 +6,8 @@ use std::process::Command;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
+use waypost::config::Secret;
 use waypost::mail::{Dkim, DkimError, Message, clean_line, clean_name};
-use waypost::provider::Secret;
 
 use super::build::{HEADERS, as_body, hostile};
 use super::{fixture, reminder};

@@ -1,6 +1,5 @@
 //! Postfix: its test server that breaks off in every phase, and the real one.
 
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use waypost::mail::{Security, SmtpSettings, Timeouts};
 
 use super::server::{envelope, send, settings, told};
 use super::{fixture, reminder};
-use crate::support::full;
+use crate::support::{full, is_root, root};
 
 const SINK: &str = "/usr/sbin/smtp-sink";
 
@@ -20,12 +19,15 @@ struct Program {
 }
 
 impl Program {
-    /// Starts it and waits until it takes connections. Each is one that it counts as a session of
-    /// nobody.
+    /// Starts it and waits until it takes connections, for 10 s at most.
     fn start(command: &mut Command, port: u16) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut program = Self { child: child.spawn().expect("it starts"), port };
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        for look in 0.. {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                break;
+            }
+            assert!(look < 2_000, "it does not listen");
             let ended = program.child.try_wait().expect("it can be asked");
             assert!(ended.is_none(), "it ended: {ended:?}");
             std::thread::sleep(Duration::from_millis(5));
@@ -36,7 +38,7 @@ impl Program {
     fn sink(options: &[&str]) -> Self {
         let port = free_port();
         let mut command = Command::new(SINK);
-        // Without a user to become, root can't start it.
+        // Root has to name a user that it becomes.
         if is_root() {
             command.args(["-u", "nobody"]);
         }
@@ -55,11 +57,6 @@ impl Drop for Program {
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("a port").port()
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().expect("id runs");
-    id.stdout == b"0\n"
 }
 
 #[tokio::test]
@@ -184,10 +181,9 @@ fn run(program: &str, arguments: &[&str]) {
 #[tokio::test]
 async fn postfix_takes_refuses_and_defers() {
     let test = "postfix_takes_refuses_and_defers";
-    if !full(test, "it needs Debian's postfix, and root") {
+    if !full(test, "it needs Debian's postfix") || !root(test, "Postfix starts as root only") {
         return;
     }
-    assert!(Path::new("/usr/sbin/postfix").exists() && is_root(), "Postfix needs root to start");
     let postfix = Postfix::start();
     let message = reminder().build(&[]).expect("it is built");
     for (security, recipient, expected) in [

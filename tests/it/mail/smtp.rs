@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use waypost::config::Secret;
 use waypost::mail::{Security, SetupError, Smtp, SmtpSettings, Timeouts};
-use waypost::provider::Secret;
 
 use super::fixture;
 use super::server::Step::{self, Drip, Freeze, Hear, Listen, Say, Tls};
@@ -371,7 +371,7 @@ fn settings_that_would_leak_or_cannot_work_are_refused() {
         Err(error) => error,
     };
     assert!(matches!(refused(far.clone()), SetupError::Clear { .. }));
-    let allowed = SmtpSettings { allow_clear: true, ..far.clone() };
+    let allowed = SmtpSettings { allow_clear: true, ..far };
     assert!(Smtp::new(allowed.clone()).is_ok());
     let with_login = SmtpSettings { login: login.clone(), ..allowed };
     assert!(matches!(refused(with_login), SetupError::ClearPassword { .. }));
