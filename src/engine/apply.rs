@@ -288,7 +288,7 @@ impl Engine {
 
     /// Tells runs of the addresses that are known now and were not before.
     fn addresses_since(&self, state: &mut CustomerState, had: Reachable, at: Timestamp) {
-        if state.reachable() != had && !self.options.assume_reachable {
+        if state.reachable() != had {
             self.addresses_found(state, |_, channel| !had.by(channel), at);
         }
     }
@@ -301,6 +301,9 @@ impl Engine {
         lacked: impl Fn(&Run, MessageChannel) -> bool,
         at: Timestamp,
     ) {
+        if self.options.assume_reachable {
+            return;
+        }
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
             let Some(standing) = &run.at else { continue };
