@@ -4,6 +4,7 @@ mod decode;
 mod diagnostics;
 mod docs;
 mod encodings;
+mod feed;
 mod generate;
 mod generated;
 mod identify;
