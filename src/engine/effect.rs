@@ -198,6 +198,8 @@ pub enum TraceKind {
     Erased,
     /// An outcome arrived.
     Outcome,
+    /// A replay waited in vain for a reply to a message that it does not send.
+    Unknowable,
 }
 
 impl TraceKind {
@@ -217,6 +219,7 @@ impl TraceKind {
         Self::CartMoved,
         Self::Erased,
         Self::Outcome,
+        Self::Unknowable,
     ];
 
     /// The word used in tables and output.
@@ -237,6 +240,7 @@ impl TraceKind {
             Self::CartMoved => "cart_moved",
             Self::Erased => "erased",
             Self::Outcome => "outcome",
+            Self::Unknowable => "unknowable",
         }
     }
 }
