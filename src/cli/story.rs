@@ -79,6 +79,11 @@ impl Line {
             TraceKind::CartMoved => format!("cart {detail} now belongs to another customer"),
             TraceKind::Erased => "is erased".to_owned(),
             TraceKind::Outcome => format!("hears of {detail}"),
+            TraceKind::Unknowable => {
+                format!(
+                    "has waited for {detail} of a message that was never sent: what follows is not known"
+                )
+            }
         };
         let journey = trace.journey.as_ref().map(|(journey, _)| journey.to_string());
         Self { at: trace.at, journey, words }

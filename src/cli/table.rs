@@ -54,6 +54,13 @@ fn journey_lines(funnel: &Funnel) {
         line("reached the goal", funnel.goals);
     }
     reasons("not started", &funnel.not_started, &line);
+    let unknowable = funnel.unknowable.len() as u64;
+    if unknowable > 0 {
+        say(&format!(
+            "  {} runs waited for replies (opens, clicks) to messages that were never sent: what followed is not known",
+            grouped(unknowable)
+        ));
+    }
 }
 
 fn reasons(what: &str, by: &BTreeMap<Reason, u64>, line: &dyn Fn(&str, u64)) {

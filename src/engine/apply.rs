@@ -5,6 +5,8 @@ use crate::model::{Delay, Event, EventName, Item, MessageChannel, Text, Timestam
 
 use super::cart::{self, CartFold};
 use super::context::Context;
+use super::message::has_decided;
+use super::outcome::is_outcome;
 use super::run::{Run, Standing, Waiting};
 use super::state::{CustomerState, Reachable};
 use super::{
@@ -180,7 +182,7 @@ impl Engine {
             let reached = plan
                 .goal
                 .as_ref()
-                .is_some_and(|goal| self.matches(state, run, &goal.rule, happening));
+                .is_some_and(|goal| self.answers(state, run, &goal.rule, happening));
             if reached {
                 trace_run(effects, run, time, TraceKind::GoalReached, None, None);
                 state.runs[place].goal_until = None;
@@ -238,7 +240,7 @@ impl Engine {
                     quiet_before(run, &plan)
                 }
                 Step::WaitFor { rule, then, .. } => {
-                    if self.matches(state, run, rule, happening) {
+                    if self.answers(state, run, rule, happening) {
                         let then = *then;
                         self.enter(state, place, then, time, effects);
                     }
@@ -289,7 +291,7 @@ impl Engine {
 
     /// Tells runs of the addresses that are known now and were not before.
     fn addresses_since(&self, state: &mut CustomerState, had: Reachable, at: Timestamp) {
-        if state.reachable() != had && !self.options.assume_reachable {
+        if state.reachable() != had {
             self.addresses_found(state, |_, channel| !had.by(channel), at);
         }
     }
@@ -302,6 +304,9 @@ impl Engine {
         lacked: impl Fn(&Run, MessageChannel) -> bool,
         at: Timestamp,
     ) {
+        if self.options.assume_reachable {
+            return;
+        }
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
             let Some(standing) = &run.at else { continue };
@@ -323,6 +328,23 @@ impl Engine {
             };
             state.runs[place].at = Some(Standing { node, entered: at, due, waiting });
         }
+    }
+
+    /// As [`Self::matches`]; of outcomes only those of the run's own messages.
+    fn answers(
+        &self,
+        state: &CustomerState,
+        run: &Run,
+        rule: &EventRule,
+        happening: &Happening<'_>,
+    ) -> bool {
+        self.matches(state, run, rule, happening)
+            && (!is_outcome(&rule.event)
+                || happening
+                    .event
+                    .outcome
+                    .as_ref()
+                    .is_some_and(|told| has_decided(run, told.message)))
     }
 
     /// Whether an event matches a rule of a run.

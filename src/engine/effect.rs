@@ -218,6 +218,8 @@ pub enum TraceKind {
     Erased,
     /// An outcome arrived.
     Outcome,
+    /// A replay waited in vain for a reply to a message that it does not send.
+    Unknowable,
 }
 
 impl TraceKind {
@@ -237,6 +239,7 @@ impl TraceKind {
         Self::CartMoved,
         Self::Erased,
         Self::Outcome,
+        Self::Unknowable,
     ];
 
     /// The word used in tables and output.
@@ -257,6 +260,7 @@ impl TraceKind {
             Self::CartMoved => "cart_moved",
             Self::Erased => "erased",
             Self::Outcome => "outcome",
+            Self::Unknowable => "unknowable",
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Decides one message: whether it goes out, when, and with what content.
 
 use crate::journey::{Class, OnCap, Plan, WindowZone};
-use crate::model::{MessageId, Timestamp, derive};
+use crate::model::{MessageId, Text, Timestamp, derive};
 
 use super::apply::Happening;
 use super::caps::Room;
 use super::context::Context;
-use super::run::{OPEN_MESSAGES_MAX, OpenMessage, Waiting};
+use super::run::{OPEN_MESSAGES_MAX, OpenMessage, Run, Waiting};
 use super::state::{CustomerState, SentMark, short_hash};
 use super::steps::MessageStep;
 use super::{Arrival, Decision, Delivery, Effect, Engine, Reason, Trace, TraceKind, trace_of};
@@ -163,15 +163,7 @@ impl Engine {
     ) {
         let run = &state.runs[place];
         let occurrence = run.decided.iter().find(|(id, _)| id == step.id).map_or(0, |(_, n)| *n);
-        let message = MessageId(derive(
-            "message",
-            &[
-                run.journey.as_bytes(),
-                &run.id.to_bytes(),
-                step.id.as_bytes(),
-                &occurrence.to_le_bytes(),
-            ],
-        ));
+        let message = message_id(run, step.id, occurrence);
         let context = Context::of_run(state, &self.catalog.rules, run, terms.at);
         let settle_ms = match step.class {
             Class::Marketing => self.catalog.rules.settle_ms(plan.stops()),
@@ -277,6 +269,21 @@ impl Engine {
             }
         }
     }
+}
+
+/// A message's id: a hash of what makes it this one.
+fn message_id(run: &Run, step: &Text, occurrence: u32) -> MessageId {
+    let parts: [&[u8]; 4] =
+        [run.journey.as_bytes(), &run.id.to_bytes(), step.as_bytes(), &occurrence.to_le_bytes()];
+    MessageId(derive("message", &parts))
+}
+
+/// Whether a message is one of those that a run has decided.
+pub(super) fn has_decided(run: &Run, message: MessageId) -> bool {
+    let of_step = |(step, count): &(Text, u32)| {
+        (0..*count).any(|occurrence| message_id(run, step, occurrence) == message)
+    };
+    run.decided.iter().any(of_step)
 }
 
 /// The send window that is open at the context's instant, or the next one: when it opens and closes.

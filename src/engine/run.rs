@@ -17,7 +17,8 @@ pub(super) const START_ITEMS_MAX: usize = 20;
 /// One passage of one customer through one journey.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Hash of journey, customer at start, key, and the start event's id or the scheduled instant.
+    /// Hash of journey, customer at start, key, the start event's id (or the scheduled instant), and its
+    /// time: a source may use an id again.
     pub id: RunId,
     /// The journey.
     pub journey: Text,

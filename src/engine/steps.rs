@@ -4,9 +4,10 @@ use crate::journey::{Class, NodeIx, Plan, Step};
 use crate::model::{MessageChannel, Text, Timestamp};
 
 use super::context::Context;
+use super::outcome::is_outcome;
 use super::run::{Standing, Waiting};
 use super::state::CustomerState;
-use super::{Effect, Engine, Reason, Trace, TraceKind, trace_of};
+use super::{Delivery, Effect, Engine, Reason, Trace, TraceKind, trace_of, trace_run};
 
 /// The most steps a run moves at one instant; plans have no loops, so none needs more than it has.
 const MOVES_MAX: usize = 512;
@@ -188,7 +189,13 @@ impl Engine {
                 state.runs[place].quiet = Some(standing.node);
                 self.enter(state, place, *next, due, effects);
             }
-            Step::WaitFor { otherwise, .. } => {
+            Step::WaitFor { rule, otherwise, .. } => {
+                // Nobody opens a mail that is not sent: whether they would have is not known.
+                let in_vain = self.options.delivery == Delivery::Assumed && run.sent > 0;
+                if in_vain && is_outcome(&rule.event) {
+                    let detail = Some(Text::from(rule.event.as_str()));
+                    trace_run(effects, run, due, TraceKind::Unknowable, None, detail);
+                }
                 self.enter(state, place, *otherwise, due, effects);
             }
             Step::Message { channel, next, .. }

@@ -74,10 +74,21 @@ pub(super) fn order_stop(
                 | EventName::WishlistItemAdded
                 | EventName::WishlistItemRemoved
         );
-    let stops = plan.stops_when.iter().any(|rule| rule.event == EventName::OrderPlaced);
+    let mut on_orders =
+        plan.stops_when.iter().filter(|rule| rule.event == EventName::OrderPlaced).peekable();
+    let conditional = on_orders.peek().is_some();
+    // A condition lets orders pass by what nobody thought of; `match` says which are about it.
+    let stops = on_orders.any(|rule| rule.condition.is_none());
     if !about_a_cart || stops || keeps_after_order {
         return;
     }
+    let help = if conditional {
+        "a rule with `if` lets some orders pass: add one without (`match` may narrow it), or \
+         `keeps_after_order: true` if it is meant to go on"
+    } else {
+        "add `stops_when: [ { event: order.placed } ]`, or `keeps_after_order: true` if it is \
+         meant to go on"
+    };
     report.push(
         Diagnostic::error(
             Code::NoOrderStop,
@@ -85,10 +96,7 @@ pub(super) fn order_stop(
             span,
             format!("a journey started by {event} must stop when an order is placed"),
         )
-        .help(
-            "add `stops_when: [ { event: order.placed } ]`, or `keeps_after_order: true` if it is \
-             meant to go on",
-        ),
+        .help(help),
     );
 }
 

@@ -18,6 +18,8 @@ use super::Options;
 
 /// A row so far ahead of its surroundings is a dead letter, in milliseconds.
 const AHEAD_MS: i64 = DAY_MS;
+/// Behind how many rows that can't be read the next one is looked for to judge a row by.
+const BROKEN_BETWEEN: usize = 1_000;
 
 /// One file to replay.
 #[derive(Clone)]
@@ -63,7 +65,7 @@ pub(super) enum Fed {
 pub(super) enum Became {
     /// A record; further ones may follow.
     Record(Record),
-    /// Nothing: it is later than the replay goes.
+    /// Nothing: it comes later than the replay goes.
     Nothing,
     /// Nothing: it is of an erased customer.
     Erased,
@@ -90,6 +92,8 @@ struct File {
     history: bool,
     /// Rows read ahead, the first of them next.
     ahead: VecDeque<Row>,
+    /// The next row was held against the rows around it.
+    judged: bool,
     /// Where records are decoded to.
     decoded: Vec<Event>,
     greatest: Option<Timestamp>,
@@ -160,7 +164,8 @@ impl Feed {
     fn give(&mut self, event: Event, known: Option<Timestamp>, file: usize, out: &mut Vec<Fed>) {
         let (time, history, line) = (event.time, event.history, event.tie.offset);
         let mut records = Vec::new();
-        let became = if self.until.is_some_and(|until| time > until) {
+        let arrival = time.plus_ms(self.files[file].delay_ms);
+        let became = if self.until.is_some_and(|until| arrival > until) {
             Became::Nothing
         } else {
             records = std::mem::take(&mut self.records);
@@ -200,6 +205,7 @@ impl File {
             delay_ms: input.arrival_delay_ms,
             history: input.history,
             ahead: VecDeque::new(),
+            judged: false,
             decoded: Vec::new(),
             greatest: None,
             ended: false,
@@ -226,41 +232,44 @@ impl File {
         Some(arrival.plus_ms(if self.delay_ms > 0 { -1 } else { -grace_ms }))
     }
 
-    /// Reads until the next row and the one after it are known: a row is judged by its next.
+    /// Reads the next row, and makes it a dead letter if its time is far ahead of what is before it
+    /// and of the next row behind it that can be read.
     fn look_ahead(&mut self) -> Result<(), ReadError> {
-        while !self.ended && self.ahead.len() < 2 {
+        self.read_to(1)?;
+        let Some(Row::Event { line, event, .. }) = self.ahead.front() else { return Ok(()) };
+        let (line, time) = (*line, event.time);
+        let far = |other: Timestamp| time.since_ms(other) > AHEAD_MS;
+        if self.judged || self.history || !self.greatest.is_none_or(far) {
+            return Ok(());
+        }
+        self.judged = true;
+        for place in 1..=BROKEN_BETWEEN {
+            self.read_to(place + 1)?;
+            match self.ahead.get(place) {
+                Some(Row::Event { event, .. }) if far(event.time) => break,
+                Some(Row::Dead(_)) if place < BROKEN_BETWEEN => {}
+                _ => return Ok(()),
+            }
+        }
+        let dead = DeadLetter {
+            position: format!("{}:{line}", self.name),
+            reason: format!(
+                "its time {time} is more than 24 h ahead of the rows around it; correct it or leave it out"
+            ),
+        };
+        self.ahead[0] = Row::Dead(dead);
+        Ok(())
+    }
+
+    /// Has so many rows read ahead, if the file has them.
+    fn read_to(&mut self, rows: usize) -> Result<(), ReadError> {
+        while !self.ended && self.ahead.len() < rows {
             match self.read_row()? {
                 Some(row) => self.ahead.push_back(row),
                 None => self.ended = true,
             }
         }
-        self.judge();
         Ok(())
-    }
-
-    /// Makes the next row a dead letter if its time is far ahead of both its neighbours.
-    fn judge(&mut self) {
-        let time_of = |row: &Row| match row {
-            Row::Event { event, .. } => Some(event.time),
-            Row::Dead(_) => None,
-        };
-        let Some(Row::Event { line, event, .. }) = self.ahead.front() else { return };
-        if self.history {
-            return;
-        }
-        let time = event.time;
-        let far = |other: Timestamp| time.since_ms(other) > AHEAD_MS;
-        let ahead_of_past = self.greatest.is_none_or(far);
-        let ahead_of_next = self.ahead.get(1).and_then(time_of).is_some_and(far);
-        if ahead_of_past && ahead_of_next {
-            let dead = DeadLetter {
-                position: format!("{}:{line}", self.name),
-                reason: format!(
-                    "its time {time} is more than 24 h ahead of the rows around it; correct it or leave it out"
-                ),
-            };
-            self.ahead[0] = Row::Dead(dead);
-        }
     }
 
     fn read_row(&mut self) -> Result<Option<Row>, ReadError> {
@@ -310,6 +319,7 @@ impl File {
     /// Takes the next row.
     fn take(&mut self) -> Option<Row> {
         let row = self.ahead.pop_front()?;
+        self.judged = false;
         if let Row::Event { event, others, .. } = &row {
             let latest = std::iter::once(event).chain(others).map(|event| event.time).max();
             self.greatest = self.greatest.max(latest);

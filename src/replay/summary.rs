@@ -1,9 +1,9 @@
 //! What a replay came to, in numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::{Decision, Effect, Reason, TraceKind};
-use crate::model::Text;
+use crate::model::{RunId, Text};
 
 use super::DeadLetter;
 
@@ -48,6 +48,8 @@ pub struct Funnel {
     pub stopped: BTreeMap<Reason, u64>,
     /// Runs that reached the goal.
     pub goals: u64,
+    /// Runs that waited in vain for replies to messages that are not sent: what followed is not known.
+    pub unknowable: BTreeSet<RunId>,
     /// Messages by step.
     pub steps: BTreeMap<Text, Messages>,
 }
@@ -97,6 +99,7 @@ impl Summary {
             | TraceKind::CartMoved
             | TraceKind::Erased
             | TraceKind::Outcome => {}
+            TraceKind::Unknowable => funnel.unknowable.extend(trace.run),
         }
     }
 

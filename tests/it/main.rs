@@ -6,6 +6,7 @@ mod deliver;
 mod diagnostics;
 mod docs;
 mod encodings;
+mod feed;
 mod generate;
 mod generated;
 mod identify;

@@ -203,6 +203,7 @@ impl Told {
                             | TraceKind::Late
                             | TraceKind::Duplicate
                             | TraceKind::Erased
+                            | TraceKind::Unknowable
                     );
                     if shown {
                         let word = trace.kind.as_str();
