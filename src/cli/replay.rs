@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use crate::config::Config;
 use crate::engine::Decision;
 use crate::journey::Catalog;
 use crate::model::{Delay, Timestamp};
@@ -75,7 +76,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     };
     let journeys = setup::journeys(folder, templates.as_deref())?;
     let options = Options {
-        inputs: inputs(args)?,
+        inputs: inputs(args, config)?,
         until: args.until,
         grace_ms: config.ticks.grace_ms,
         assume_reachable: args.assume_reachable,
@@ -100,7 +101,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
 }
 
 /// The files with how each is read, history first.
-fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
+fn inputs(args: &Args, config: &Config) -> anyhow::Result<Vec<Input>> {
     let mut used = vec![false; args.arrival_delay.len()];
     let mut inputs = Vec::new();
     for (path, history) in args
@@ -110,7 +111,7 @@ fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
         .chain(args.events.iter().map(|path| (path, false)))
     {
         let mapping = args.mapping.as_deref().filter(|_| !history);
-        let (decoder, source) = setup::decoder(mapping)?;
+        let (decoder, source) = setup::decoder(mapping, config)?;
         let shown = path.display().to_string();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let mut arrival_delay_ms = 0;
