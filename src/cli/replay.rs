@@ -88,6 +88,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         out: BufWriter::with_capacity(1 << 16, std::io::stdout().lock()),
         dead: args.dead_letters.as_deref().map(dead_letters).transpose()?,
         bar: bar("replaying", None),
+        rows: 0,
     };
     let summary = replay(catalog, &options, &mut lines)?;
     lines.out.flush().context("can't write the decisions")?;
@@ -97,6 +98,11 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         say(&format!("dead letters: {}", path.display()));
     }
     table::summary(&summary);
+    if let Some(first) = summary.dead_letters.first().filter(|_| lines.rows == summary.dead) {
+        let no_json = args.mapping.is_none() && !first.is_json;
+        let hint = if no_json { "; rows that are no JSON need --mapping FILE" } else { "" };
+        bail!("no row at all could be read; the first: {}: {}{hint}", first.position, first.reason);
+    }
     Ok(Outcome::Done)
 }
 
@@ -143,6 +149,7 @@ struct Lines<W: Write> {
     out: W,
     dead: Option<BufWriter<File>>,
     bar: indicatif::ProgressBar,
+    rows: u64,
 }
 
 impl<W: Write> Watch for Lines<W> {
@@ -160,6 +167,7 @@ impl<W: Write> Watch for Lines<W> {
     }
 
     fn progress(&mut self, rows: u64) {
+        self.rows = rows;
         self.bar.set_position(rows);
     }
 }

@@ -11,6 +11,7 @@ mod layers;
 mod log;
 mod properties;
 mod real;
+mod replay;
 mod store;
 mod stories;
 mod support;
