@@ -1,4 +1,4 @@
-//! `waypost replay` as a command: what it says of files that it can't use.
+//! `waypost replay` and `waypost check` as commands: what they say of files that they can't use.
 
 use std::path::Path;
 use std::process::Output;
@@ -40,5 +40,17 @@ fn a_replay_that_reads_no_row_at_all_has_failed() {
         let said = String::from_utf8_lossy(&done.stderr);
         assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
         assert!(said.contains(says) && said.contains(mapping) == hint, "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_folder_without_journeys_is_a_mistake_of_whoever_names_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().display().to_string();
+    for args in [&["check", &path][..], &["replay", "--events", "-", "--journeys", &path]] {
+        let done = waypost().args(args).output().expect("the command starts");
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(3), "{args:?}: {said}");
+        assert!(said.contains(&format!("no journey files (*.yaml) in {path}")), "{said}");
     }
 }

@@ -192,6 +192,15 @@ fn sources_are_named_and_bodies_have_a_limit() {
 }
 
 #[test]
+fn a_path_or_a_method_that_is_not_there_is_answered_in_words() {
+    let shop = Shop::new(1, &[CART]);
+    let worker = shop.start();
+    check(&worker, "/event", b"{}", 404, "events go to POST /events");
+    check(&worker, "/healthz", b"{}", 405, "GET /healthz answers ok");
+    worker.stops();
+}
+
+#[test]
 fn a_phone_without_country_code_is_of_the_shops_country() {
     let shop = Shop::new(1, &[CART]);
     shop.configure(1, "shops: { default: { country: NL } }\n");
