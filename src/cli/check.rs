@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
+
 use crate::config;
 use crate::diagnostic::Report;
 use crate::journey::compile;
@@ -40,6 +42,10 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let templates = setup::templates_folder(args.templates.as_deref(), &templates);
     let sources =
         if folder.is_file() { vec![files::source(folder)?] } else { files::journeys(folder)? };
+    if sources.is_empty() {
+        tell(&report, args.json)?;
+        bail!("no journey files (*.yaml) in {}", folder.display());
+    }
     let names = templates.as_deref().map(files::templates).transpose()?;
     let (plans, of_journeys) = compile(&sources, names.as_ref());
     report.extend(of_journeys);

@@ -67,7 +67,7 @@ fn check(named: Option<&Path>) -> anyhow::Result<Outcome> {
 fn mappings_are_fine(config: &Config) -> bool {
     let mut fine = true;
     for (name, input) in &config.inputs {
-        if let Err(error) = setup::input_decoder(&input.format) {
+        if let Err(error) = setup::input_decoder(&input.format, config) {
             say(&format!("inputs.{name}: {error:#}"));
             fine = false;
         }

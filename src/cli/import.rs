@@ -86,7 +86,7 @@ impl Kind {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
-    let (decoder, _) = setup::decoder(args.mapping.as_deref())?;
+    let (decoder, _) = setup::decoder(args.mapping.as_deref(), &config)?;
     // Before the log, so that a file that is not there leaves no log behind.
     let content = args.content()?;
     let reader = match content {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use crate::config::Config;
 use crate::engine::Decision;
 use crate::journey::Catalog;
 use crate::model::{Delay, Timestamp};
@@ -75,7 +76,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     };
     let journeys = setup::journeys(folder, templates.as_deref())?;
     let options = Options {
-        inputs: inputs(args)?,
+        inputs: inputs(args, config)?,
         until: args.until,
         grace_ms: config.ticks.grace_ms,
         assume_reachable: args.assume_reachable,
@@ -87,6 +88,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         out: BufWriter::with_capacity(1 << 16, std::io::stdout().lock()),
         dead: args.dead_letters.as_deref().map(dead_letters).transpose()?,
         bar: bar("replaying", None),
+        rows: 0,
     };
     let summary = replay(catalog, &options, &mut lines)?;
     lines.out.flush().context("can't write the decisions")?;
@@ -96,11 +98,16 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         say(&format!("dead letters: {}", path.display()));
     }
     table::summary(&summary);
+    if let Some(first) = summary.dead_letters.first().filter(|_| lines.rows == summary.dead) {
+        let no_json = args.mapping.is_none() && !first.is_json;
+        let hint = if no_json { "; rows that are no JSON need --mapping FILE" } else { "" };
+        bail!("no row at all could be read; the first: {}: {}{hint}", first.position, first.reason);
+    }
     Ok(Outcome::Done)
 }
 
 /// The files with how each is read, history first.
-fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
+fn inputs(args: &Args, config: &Config) -> anyhow::Result<Vec<Input>> {
     let mut used = vec![false; args.arrival_delay.len()];
     let mut inputs = Vec::new();
     for (path, history) in args
@@ -110,7 +117,7 @@ fn inputs(args: &Args) -> anyhow::Result<Vec<Input>> {
         .chain(args.events.iter().map(|path| (path, false)))
     {
         let mapping = args.mapping.as_deref().filter(|_| !history);
-        let (decoder, source) = setup::decoder(mapping)?;
+        let (decoder, source) = setup::decoder(mapping, config)?;
         let shown = path.display().to_string();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let mut arrival_delay_ms = 0;
@@ -142,6 +149,7 @@ struct Lines<W: Write> {
     out: W,
     dead: Option<BufWriter<File>>,
     bar: indicatif::ProgressBar,
+    rows: u64,
 }
 
 impl<W: Write> Watch for Lines<W> {
@@ -159,6 +167,7 @@ impl<W: Write> Watch for Lines<W> {
     }
 
     fn progress(&mut self, rows: u64) {
+        self.rows = rows;
         self.bar.set_position(rows);
     }
 }

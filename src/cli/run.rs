@@ -201,10 +201,10 @@ async fn reach_of(store: &SqliteStore, engine: &Engine, partitions: u32) -> anyh
 fn options(args: &Args, config: &Config) -> anyhow::Result<Options> {
     let mut sources: Vec<(String, Decoder)> = Vec::new();
     for (name, input) in &config.inputs {
-        sources.push((name.to_string(), setup::input_decoder(&input.format)?));
+        sources.push((name.to_string(), setup::input_decoder(&input.format, config)?));
     }
     if sources.is_empty() {
-        sources.push(("http".to_owned(), Decoder::default()));
+        sources.push(("http".to_owned(), setup::decoder(None, config)?.0));
     }
     let stdin = if args.stdin { Some(of_stdin(args, &sources)?) } else { None };
     Ok(Options {

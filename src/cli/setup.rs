@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 
 use crate::config::{self, Config, InputFormat};
-use crate::decode::{CloudEvents, Decoder, Mapping, Xdm};
+use crate::decode::{Auto, CloudEvents, Decoder, Mapping, ShopCountries, Xdm};
 use crate::diagnostic::Report;
 use crate::journey::{Plan, SourceFile, compile};
 use crate::model::Text;
@@ -114,9 +114,10 @@ pub(super) fn templates_folder(named: Option<&Path>, configured: &Path) -> Optio
 
 /// How records are read, by a mapping file, else as XDM or CloudEvents, whichever they are; and
 /// the name of their source.
-pub(super) fn decoder(mapping: Option<&Path>) -> anyhow::Result<(Decoder, Text)> {
+pub(super) fn decoder(mapping: Option<&Path>, config: &Config) -> anyhow::Result<(Decoder, Text)> {
     let Some(path) = mapping else {
-        return Ok((Decoder::default(), Text::const_new("events")));
+        let either = Decoder::Records(Arc::new(Auto { xdm: xdm(config) }));
+        return Ok((either, Text::const_new("events")));
     };
     let mapping = Mapping::load(path)?;
     let source = Text::from(mapping.source());
@@ -124,12 +125,24 @@ pub(super) fn decoder(mapping: Option<&Path>) -> anyhow::Result<(Decoder, Text)>
 }
 
 /// How a configured input's records are read.
-pub(super) fn input_decoder(format: &InputFormat) -> anyhow::Result<Decoder> {
+pub(super) fn input_decoder(format: &InputFormat, config: &Config) -> anyhow::Result<Decoder> {
     Ok(match format {
-        InputFormat::Xdm => Decoder::Records(Arc::new(Xdm::default())),
+        InputFormat::Xdm => Decoder::Records(Arc::new(xdm(config))),
         InputFormat::CloudEvents => Decoder::Records(Arc::new(CloudEvents)),
-        InputFormat::Mapping(file) => decoder(Some(file))?.0,
+        InputFormat::Mapping(file) => decoder(Some(file), config)?.0,
     })
+}
+
+/// Reads XDM as of the configured shops.
+fn xdm(config: &Config) -> Xdm {
+    let countries = config.shops.iter();
+    let countries = ShopCountries {
+        by_shop: countries
+            .filter_map(|(code, shop)| Some((code.clone(), shop.country.clone()?)))
+            .collect(),
+        default: config.default_shop.country.clone(),
+    };
+    Xdm { countries: Arc::new(countries) }
 }
 
 /// The namespaces of their own under which the mappings of the configured inputs name customers.

@@ -24,7 +24,7 @@ pub use cloudevents::{CloudEvents, cloudevents_schema, data_fields};
 pub use decoder::{BeginError, Decoder};
 pub use mapping::{Mapping, MappingError, Reads};
 pub use read::{CsvForm, Entry, Form, Place, Places, ReadError, Reader};
-pub use xdm::{EVENT_TYPES, Xdm};
+pub use xdm::{EVENT_TYPES, ShopCountries, Xdm};
 
 use crate::model::{Event, Tie, Timestamp};
 

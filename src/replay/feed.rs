@@ -41,6 +41,12 @@ pub struct DeadLetter {
     pub position: String,
     /// Why, in a sentence.
     pub reason: String,
+    /// Whether it begins as JSON does, with a brace or a bracket.
+    pub is_json: bool,
+}
+
+fn is_json(row: &[u8]) -> bool {
+    matches!(row.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['))
 }
 
 /// What the feed gives, in order of arrival.
@@ -176,6 +182,7 @@ impl Feed {
                 Err(rejected) => Became::Dead(DeadLetter {
                     position: format!("{}:{line}", self.files[file].name),
                     reason: rejected.to_string(),
+                    is_json: true,
                 }),
             }
         };
@@ -256,6 +263,7 @@ impl File {
             reason: format!(
                 "its time {time} is more than 24 h ahead of the rows around it; correct it or leave it out"
             ),
+            is_json: true,
         };
         self.ahead[0] = Row::Dead(dead);
         Ok(())
@@ -277,9 +285,10 @@ impl File {
         loop {
             let (line, bytes) = match self.reader.next_entry()? {
                 None => return Ok(None),
-                Some(Entry::Rejected { line, reason, .. }) => {
+                Some(Entry::Rejected { line, reason, head }) => {
                     let position = format!("{}:{line}", self.name);
-                    return Ok(Some(Row::Dead(DeadLetter { position, reason })));
+                    let is_json = is_json(&head);
+                    return Ok(Some(Row::Dead(DeadLetter { position, reason, is_json })));
                 }
                 Some(Entry::Record { line, bytes }) => (line, bytes),
             };
@@ -310,7 +319,8 @@ impl File {
                 }
                 Err(rejected) => {
                     let position = self.position.clone();
-                    return Ok(Some(Row::Dead(DeadLetter { position, reason: rejected.reason })));
+                    let (reason, is_json) = (rejected.reason, is_json(bytes));
+                    return Ok(Some(Row::Dead(DeadLetter { position, reason, is_json })));
                 }
             }
         }

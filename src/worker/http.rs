@@ -59,6 +59,8 @@ pub(super) fn routes(door: Door) -> Router {
         .route("/events", post(events))
         .route("/events/{source}", post(events_of))
         .route("/healthz", get(|| async { "ok\n" }))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(door.body_bytes_max))
         .with_state(Arc::new(door))
 }
@@ -98,6 +100,18 @@ async fn events_of(
 ) -> Response {
     let source = door.sources.iter().find(|source| source.name == name);
     take(&door, source, request).await
+}
+
+async fn nowhere() -> Response {
+    let text =
+        "there is nothing at this path; events go to POST /events, GET /healthz answers ok\n";
+    (StatusCode::NOT_FOUND, text).into_response()
+}
+
+async fn not_so() -> Response {
+    let text =
+        "this path takes another method; events go to POST /events, GET /healthz answers ok\n";
+    (StatusCode::METHOD_NOT_ALLOWED, text).into_response()
 }
 
 async fn take(door: &Door, source: Option<&Source>, request: Request) -> Response {

@@ -15,6 +15,7 @@ mod log;
 mod mail;
 mod properties;
 mod real;
+mod replay;
 mod sms;
 mod store;
 mod stories;

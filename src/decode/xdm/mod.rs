@@ -11,6 +11,9 @@ mod shape;
 
 pub use names::EVENT_TYPES;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -24,9 +27,25 @@ use crate::model::{Channel, Event, EventName, PageFacts, Text};
 /// Reads XDM records, with and without the `xdm` wrapper.
 #[derive(Clone, Debug, Default)]
 pub struct Xdm {
-    /// The country (ISO 3166 alpha-2) in which a phone number without country code is read, where
-    /// the record's addresses name none.
-    pub phone_country: Option<Text>,
+    /// In which country a phone number without country code is read, where the record's addresses
+    /// name none.
+    pub countries: Arc<ShopCountries>,
+}
+
+/// The countries (ISO 3166 alpha-2) of the shops.
+#[derive(Clone, Debug, Default)]
+pub struct ShopCountries {
+    /// By website or store view code.
+    pub by_shop: BTreeMap<Text, Text>,
+    /// Of records that name no shop, or none of these.
+    pub default: Option<Text>,
+}
+
+impl ShopCountries {
+    fn of(&self, shop: Option<&Text>) -> Option<&str> {
+        let own = shop.and_then(|shop| self.by_shop.get(shop));
+        own.or(self.default.as_ref()).map(Text::as_str)
+    }
 }
 
 impl Decode for Xdm {
@@ -87,8 +106,8 @@ impl Xdm {
                 event.shop = reading.fact(id(code, "commerce.commerceScope.storeViewCode"))?;
             }
         }
-        let default_country = self.phone_country.as_deref();
-        event.profile = person::profile(record, default_country, &mut event.identities, reading)?;
+        let country = self.countries.of(event.shop.as_ref());
+        event.profile = person::profile(record, country, &mut event.identities, reading)?;
         event.consents = person::consents(record, reading)?;
         event.page = reading.fact(page(record, &event.name))?;
         Ok(())

@@ -95,7 +95,7 @@ fn in_namespace(namespace: &str, value: &str) -> Option<Identity> {
 /// [`Rejected`] naming a field that is no object.
 pub(super) fn profile(
     record: &Record<'_>,
-    default_country: Option<&str>,
+    shop_country: Option<&str>,
     identities: &mut Vec<Identity>,
     reading: Reading,
 ) -> Result<Option<Box<ProfileFacts>>, Rejected> {
@@ -134,7 +134,7 @@ pub(super) fn profile(
     }
     attribute(&mut facts, "testProfile", record.test_profile);
     if let Some(text) = phone_text(record, reading)? {
-        let country = facts.country.as_deref().or(default_country);
+        let country = facts.country.as_deref().or(shop_country);
         match phone::e164(&text, country).and_then(|number| Identity::phone(&number)) {
             Some(identity) => add_identity(identities, Some(identity)),
             None => {

@@ -5,8 +5,9 @@
 //! read the difference before you keep it. Every record is given the append time 2026-08-20.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use waypost::decode::{Auto, Decode, Decoded, Mapping, Raw, Reads};
+use waypost::decode::{Auto, Decode, Decoded, Mapping, Raw, Reads, ShopCountries, Xdm};
 use waypost::model::{Tie, Timestamp};
 
 use super::show::show;
@@ -16,6 +17,13 @@ pub(super) const APPEND_TIME: &str = "2026-08-20T12:00:00Z";
 #[test]
 fn xdm() {
     check("xdm.txt", &Auto::default());
+}
+
+#[test]
+fn xdm_of_shops_in_two_countries() {
+    let by_shop = [("be".into(), "BE".into())].into();
+    let countries = ShopCountries { by_shop, default: Some("NL".into()) };
+    check("xdm-shops.txt", &Xdm { countries: Arc::new(countries) });
 }
 
 #[test]

@@ -192,6 +192,29 @@ fn sources_are_named_and_bodies_have_a_limit() {
 }
 
 #[test]
+fn a_path_or_a_method_that_is_not_there_is_answered_in_words() {
+    let shop = Shop::new(1, &[CART]);
+    let worker = shop.start();
+    check(&worker, "/event", b"{}", 404, "events go to POST /events");
+    check(&worker, "/healthz", b"{}", 405, "GET /healthz answers ok");
+    worker.stops();
+}
+
+#[test]
+fn a_phone_without_country_code_is_of_the_shops_country() {
+    let shop = Shop::new(1, &[CART]);
+    shop.configure(1, "shops: { default: { country: NL } }\n");
+    let worker = shop.start();
+    let profile =
+        r#"{"identityMap":{"CustomerId":[{"id":"42"}]},"mobilePhone":{"number":"06-12345678"}}"#;
+    worker.takes(profile);
+    shop.wait_until_applied();
+    worker.stops();
+    let why = shop.run(&["why", "+31612345678"]);
+    assert!(why.stdout.contains("phone +3***"), "{}{}", why.stdout, why.stderr);
+}
+
+#[test]
 fn off_loopback_a_token_is_needed_and_asked_for() {
     let shop = Shop::new(1, &[CART]);
     let config = std::fs::read_to_string(shop.path("waypost.yaml")).expect("the file");
