@@ -13,8 +13,8 @@ use crate::generate::{self, generate};
 use crate::journey::{Catalog, Rules, SourceFile, compile};
 use crate::model::{CustomerId, Text, Timestamp};
 use crate::replay::{FLUSH_ROWS, Input, Options, Watch, grouped, replay, write_line};
+use crate::report::story;
 
-use super::story::story;
 use super::talk::{bar, say};
 use super::{Outcome, setup, table};
 

@@ -9,7 +9,6 @@ mod import;
 mod replay;
 mod run;
 mod setup;
-mod story;
 mod table;
 mod talk;
 mod verify;

@@ -3,6 +3,7 @@
 //! One connection writes, others read beside it. Statements are bulk: a checkpoint of thousands of
 //! rows is a few dozen statements.
 
+mod journey;
 mod read;
 mod write;
 
