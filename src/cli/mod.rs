@@ -6,7 +6,9 @@ mod demo;
 mod files;
 mod generate;
 mod import;
+mod page;
 mod replay;
+mod report;
 mod run;
 mod setup;
 mod table;
@@ -31,6 +33,7 @@ use clap::{Parser, Subcommand};
 ///   waypost replay --events week.ndjson       what would have been sent, and what not, and why
 ///   waypost run                               the worker
 ///   waypost why ann@shop.example              why somebody got a message, or did not
+///   waypost report abandoned-cart             what the worker made of a journey
 #[derive(Debug, Parser)]
 #[command(name = "waypost", version, max_term_width = 100, verbatim_doc_comment)]
 struct Cli {
@@ -59,6 +62,7 @@ enum Command {
     Run(run::Args),
     Verify(verify::Args),
     Why(why::Args),
+    Report(report::Args),
     Import(import::Args),
     Config(config::Args),
     Generate(generate::Args),
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, config),
         Command::Verify(args) => verify::run(&args, config),
         Command::Why(args) => why::run(&args, config),
+        Command::Report(args) => report::run(&args, config),
         Command::Import(args) => import::run(&args, config),
         Command::Config(args) => config::run(&args, config),
         Command::Generate(args) => generate::run(&args),

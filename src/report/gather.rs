@@ -28,7 +28,8 @@ pub struct Gather {
     times: BTreeMap<Text, Histogram>,
     /// The first message to be sent of each journey and step.
     samples: BTreeMap<(Text, Text), Decision>,
-    followed: BTreeMap<CustomerId, Followed>,
+    /// The customers who are followed; `None` for one of whom not all is known.
+    followed: BTreeMap<CustomerId, Option<Followed>>,
     /// How many were ever followed.
     follows: usize,
     /// Whose runs they are, of those who are followed.
@@ -66,31 +67,36 @@ impl Gather {
             let step = (decision.journey.clone(), decision.step.clone());
             self.samples.entry(step).or_insert_with(|| decision.clone());
         }
-        let Some(customer) = self.runs.get(&decision.run) else { return };
-        if let Some(followed) = self.followed.get_mut(customer) {
+        let Some(customer) = self.runs.get(&decision.run).copied() else { return };
+        if let Some(Some(followed)) = self.followed.get_mut(&customer) {
             followed.decisions.push(Decision { data: String::new(), ..decision.clone() });
-            self.let_go_of_novels(*customer);
+            self.let_go_of_novels(customer);
         }
     }
 
-    /// Takes in what happened to a customer.
+    /// Takes in what happened to a customer. A story leaves out what led to nothing.
     pub fn trace(&mut self, customer: CustomerId, trace: &Trace) {
-        if trace.kind == TraceKind::Merged {
-            self.merge(customer, trace);
-        } else if trace.kind == TraceKind::Started
-            && self.follows < FOLLOWED_MAX
-            && !self.followed.contains_key(&customer)
-        {
+        let starts = trace.kind == TraceKind::Started;
+        match trace.kind {
+            TraceKind::NotStarted | TraceKind::Late | TraceKind::Duplicate => return,
+            TraceKind::Merged => self.merge(customer, trace),
+            _ => {}
+        }
+        if starts && self.follows < FOLLOWED_MAX && !self.followed.contains_key(&customer) {
             self.follows += 1;
-            self.followed.insert(customer, Followed::default());
+            self.followed.insert(customer, Some(Followed::default()));
         }
-        if let Some(followed) = self.followed.get_mut(&customer) {
-            followed.traces.push(trace.clone());
-            if let Some(run) = trace.run {
+        let Some(Some(followed)) = self.followed.get_mut(&customer) else { return };
+        followed.traces.push(trace.clone());
+        if let Some(run) = trace.run {
+            if starts {
                 self.runs.insert(run, customer);
+            } else if !self.runs.contains_key(&run) {
+                // It began where nobody looked, so the story would have a hole.
+                return self.let_go(customer);
             }
-            self.let_go_of_novels(customer);
         }
+        self.let_go_of_novels(customer);
     }
 
     /// What was known of the other goes over to the customer. The one who goes is told of first,
@@ -98,22 +104,30 @@ impl Gather {
     fn merge(&mut self, customer: CustomerId, trace: &Trace) {
         let other = trace.detail.as_deref().and_then(|other| other.parse().ok());
         let Some(other) = other.filter(|other| *other != customer) else { return };
-        let Some(mut known) = self.followed.remove(&other) else { return };
-        known.traces.retain(|trace| trace.kind != TraceKind::Merged);
-        for run in known.traces.iter().filter_map(|trace| trace.run) {
-            self.runs.insert(run, customer);
-        }
-        let followed = self.followed.entry(customer).or_default();
-        followed.traces.append(&mut known.traces);
-        followed.decisions.append(&mut known.decisions);
+        let Some(known) = self.followed.remove(&other) else { return };
+        let own = self.followed.remove(&customer).unwrap_or_else(|| Some(Followed::default()));
+        let both = known.zip(own).map(|(mut known, mut own)| {
+            known.traces.retain(|trace| trace.kind != TraceKind::Merged);
+            for run in known.traces.iter().filter_map(|trace| trace.run) {
+                self.runs.insert(run, customer);
+            }
+            own.traces.append(&mut known.traces);
+            own.decisions.append(&mut known.decisions);
+            own
+        });
+        self.followed.insert(customer, both);
     }
 
     fn let_go_of_novels(&mut self, customer: CustomerId) {
-        let entries = |followed: &Followed| followed.traces.len() + followed.decisions.len();
-        if self.followed.get(&customer).is_some_and(|known| entries(known) > ENTRIES_MAX) {
-            self.followed.remove(&customer);
-            self.runs.retain(|_, whose| *whose != customer);
+        let Some(Some(followed)) = self.followed.get(&customer) else { return };
+        if followed.traces.len() + followed.decisions.len() > ENTRIES_MAX {
+            self.let_go(customer);
         }
+    }
+
+    fn let_go(&mut self, customer: CustomerId) {
+        self.followed.insert(customer, None);
+        self.runs.retain(|_, whose| *whose != customer);
     }
 
     /// The first message to be sent of each step, by journey and step, to render as samples.
@@ -148,16 +162,19 @@ impl Gather {
 
     /// The story most worth telling: of the highest worth, the customer who comes first by name.
     fn story(&self) -> Option<Story> {
-        let told = self.followed.values().filter_map(|followed| {
+        let told = self.followed.values().flatten().filter_map(|followed| {
             let decisions: Vec<_> =
                 followed.decisions.iter().map(|decision| (decision.clone(), None)).collect();
             let customer = decisions.last()?.0.customer.to_string();
             let lines = story(&followed.traces, &decisions);
-            let tells = |kind| u8::from(lines.iter().any(|line| line.kind == kind));
-            let worth = 8 * tells(Kind::Sent)
-                + 4 * tells(Kind::Stopped)
-                + 2 * tells(Kind::Goal)
-                + tells(Kind::Merged);
+            let of = |kind| lines.iter().filter(move |line| line.kind == kind).count();
+            let tells = |kind, worth: usize| if of(kind) > 0 { worth } else { 0 };
+            let worth = (tells(Kind::Sent, 32)
+                + tells(Kind::Stopped, 16)
+                + tells(Kind::Goal, 8)
+                + tells(Kind::GaveWay, 4)
+                + tells(Kind::Merged, 4))
+            .saturating_sub(3 * of(Kind::Other));
             STORY_LINES
                 .contains(&lines.len())
                 .then(|| ((std::cmp::Reverse(worth), customer.clone()), Story { customer, lines }))

@@ -69,22 +69,27 @@ impl Histogram {
         Some((start(*first, span), start(*last + 1, span).plus_ms(-1)))
     }
 
-    /// At most `most` bars (or as few as the longest span gives) of one length in milliseconds,
-    /// from the span of `from` to that of `to`; empty ones are among them. Both must hold
-    /// everything counted, as [`Histogram::range`] says.
+    /// The shortest length of a span in milliseconds, at least `least`, with which it is at most
+    /// `most` spans from that of `from` to that of `to`; the longest there is, if none is enough.
     #[must_use]
-    pub fn bars(&self, from: Timestamp, to: Timestamp, most: usize) -> (i64, Vec<Bar>) {
-        let fits = |place: &usize| {
-            let span = SPANS_MS[*place];
-            usize::try_from(number(to, span) - number(from, span)).is_ok_and(|bars| bars < most)
+    pub fn length(&self, from: Timestamp, to: Timestamp, least: i64, most: usize) -> i64 {
+        let fits = |span: &i64| {
+            let spans = number(to, *span) - number(from, *span);
+            *span >= least && usize::try_from(spans).is_ok_and(|spans| spans < most)
         };
-        let place = (self.span..SPANS_MS.len()).find(fits).unwrap_or(SPANS_MS.len() - 1);
-        let (span, coarse) = (SPANS_MS[place], self.coarser(place));
+        SPANS_MS[self.span..].iter().copied().find(fits).unwrap_or(SPANS_MS[SPANS_MS.len() - 1])
+    }
+
+    /// A bar for each span of a [`Histogram::length`], from that of `from` to that of `to`, empty
+    /// ones included. What was counted before and after is left out.
+    #[must_use]
+    pub fn bars(&self, from: Timestamp, to: Timestamp, length: i64) -> Vec<Bar> {
+        let coarse = self.coarser(SPANS_MS.iter().position(|span| *span == length).unwrap_or(0));
         let bar = |number| {
             let (sent, withheld) = coarse.counts.get(&number).copied().unwrap_or_default();
-            Bar { from: start(number, span), sent, withheld }
+            Bar { from: start(number, length), sent, withheld }
         };
-        (span, (number(from, span)..=number(to, span)).map(bar).collect())
+        (number(from, length)..=number(to, length)).map(bar).collect()
     }
 
     fn coarser(&self, place: usize) -> Self {
@@ -130,8 +135,9 @@ mod tests {
             (7, 24, 7, (3, 5)),
             (1, 168, 1, (6, 5)),
         ] {
-            let (span, found) = histogram.bars(from, to, most);
-            assert_eq!((span, found.len()), (hours * HOUR_MS, bars), "most {most}");
+            let length = histogram.length(from, to, 0, most);
+            let found = histogram.bars(from, to, length);
+            assert_eq!((length, found.len()), (hours * HOUR_MS, bars), "most {most}");
             assert_eq!((found[0].sent, found[0].withheld), first, "most {most}");
             let sent: u64 = found.iter().map(|bar| bar.sent).sum();
             let withheld: u64 = found.iter().map(|bar| bar.withheld).sum();
@@ -148,7 +154,7 @@ mod tests {
         }
         assert!(histogram.counts.len() <= SPANS_MAX);
         let (from, to) = histogram.range().expect("something");
-        let (_, bars) = histogram.bars(from, to, 150);
+        let bars = histogram.bars(from, to, histogram.length(from, to, DAY_MS, 150));
         assert!(bars.len() <= 150, "{}", bars.len());
         assert_eq!(bars.iter().map(|bar| bar.sent).sum::<u64>(), 20_000);
     }

@@ -1,11 +1,12 @@
 //! Reports: what journeys came to, as a value, and as one HTML page that needs nothing else.
 //!
 //! [`Gather`] makes a [`Report`] from a replay while it runs, in bounded memory; [`Journey::stored`]
-//! makes a journey's part from what a store has kept. Everything here is pure: the same
-//! input is the same report.
+//! makes a journey's part from what a store has kept. Everything here is pure: the same report is
+//! the same page.
 
 mod gather;
 mod histogram;
+mod page;
 mod people;
 mod stored;
 mod story;

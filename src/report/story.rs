@@ -27,6 +27,8 @@ pub enum Kind {
     Withheld,
     /// A run was stopped.
     Stopped,
+    /// A run gave way to another journey.
+    GaveWay,
     /// A run reached its goal.
     Goal,
     /// The customer became one with another.
@@ -110,6 +112,7 @@ impl Line {
         };
         let kind = match trace.kind {
             TraceKind::Started => Kind::Started,
+            TraceKind::Stopped if trace.reason == Some(Reason::GaveWay) => Kind::GaveWay,
             TraceKind::Stopped => Kind::Stopped,
             TraceKind::GoalReached => Kind::Goal,
             TraceKind::Merged => Kind::Merged,

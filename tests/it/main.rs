@@ -11,6 +11,7 @@ mod layers;
 mod log;
 mod properties;
 mod real;
+mod report;
 mod store;
 mod stories;
 mod support;
