@@ -73,5 +73,8 @@ pub mod worker;
 // A made-up shop's traffic, seeded, to try journeys on.
 pub mod generate;
 
+// Reports: what journeys came to, as a value and as a page.
+pub mod report;
+
 // The command line: one file for each command.
 pub mod cli;

@@ -53,6 +53,8 @@ CREATE TABLE messages (
 -- The same decision can't be kept twice.
 CREATE UNIQUE INDEX messages_by_id ON messages (message);
 CREATE INDEX messages_by_customer ON messages (customer);
+-- Reports count without reading the messages themselves.
+CREATE INDEX messages_by_journey ON messages (journey, step, status, reason, outcome, at);
 
 -- What happened in runs, for `why` and the funnel.
 CREATE TABLE trace (
@@ -68,6 +70,7 @@ CREATE TABLE trace (
     detail   TEXT                   -- NULL once erased
 );
 CREATE INDEX trace_by_customer ON trace (customer);
+CREATE INDEX trace_by_journey ON trace (journey, kind, reason) WHERE journey IS NOT NULL;
 
 -- Records on their way to the log; a row goes when the log has it.
 CREATE TABLE outbox (

@@ -1,9 +1,8 @@
 //! `waypost demo`: a week of a shop, two journeys, and what comes of them.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -11,10 +10,11 @@ use crate::decode::Decoder;
 use crate::engine::{Decision, Trace};
 use crate::generate::{self, generate};
 use crate::journey::{Catalog, Rules, SourceFile, compile};
-use crate::model::{CustomerId, Text, Timestamp};
-use crate::replay::{FLUSH_ROWS, Input, Options, Watch, grouped, replay, write_line};
+use crate::model::{CustomerId, Timestamp};
+use crate::replay::{FLUSH_ROWS, Input, Options, Summary, Watch, grouped, replay, write_line};
+use crate::report::{Gather, Next, Report};
 
-use super::story::story;
+use super::page::{self, Page};
 use super::talk::{bar, say};
 use super::{Outcome, setup, table};
 
@@ -24,13 +24,11 @@ const JOURNEYS: &[(&str, &str)] = &[
     ("journeys/abandoned-browse.yaml", include_str!("../../journeys/abandoned-browse.yaml")),
 ];
 
-/// Lines of the story that is told: neither nothing nor a novel.
-const STORY_LINES: std::ops::RangeInclusive<usize> = 5..=12;
-
 /// Show the main job on a made-up week of a shop
 ///
 /// Generates the traffic, runs two journeys over it with the virtual clock, and shows the funnel,
-/// what was withheld and why, dead letters, and one customer's story. It sends nothing.
+/// what was withheld and why, dead letters, and one customer's story: in the terminal, and as a
+/// page for the browser. It sends nothing.
 ///
 /// Examples:
 ///   waypost demo
@@ -47,7 +45,7 @@ pub(super) struct Args {
     /// Another seed is another shop.
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Where to write the events and the decisions.
+    /// Where to write the events, the decisions and the report.
     #[arg(long, value_name = "DIR", default_value = "waypost-demo")]
     out: PathBuf,
 }
@@ -59,9 +57,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     write_events(args, &events)?;
     let sources: Vec<SourceFile> =
         JOURNEYS.iter().map(|(path, text)| SourceFile::new(*path, *text)).collect();
-    let (plans, report) = compile(&sources, None);
-    if report.has_errors() {
-        bail!("a journey of the demo has mistakes:\n{}", report.render(false));
+    let (plans, mistakes) = compile(&sources, None);
+    if mistakes.has_errors() {
+        bail!("a journey of the demo has mistakes:\n{}", mistakes.render(false));
     }
     let options = Options {
         inputs: vec![Input {
@@ -83,29 +81,87 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 .with_context(|| format!("can't write {}", decisions.display()))?,
         ),
         bar: bar("replaying", None),
-        traces: BTreeMap::new(),
-        decisions: BTreeMap::new(),
-        names: BTreeMap::new(),
+        gather: Gather::new(&plans),
     };
+    let page = Page::create(&args.out.join("report.html"))?;
     let summary = replay(Catalog::new(plans, Rules::default()), &options, &mut watching)?;
     watching.out.flush().context("can't write the decisions")?;
     watching.bar.finish_and_clear();
     say("replayed with a virtual clock; nothing was sent");
     table::summary(&summary);
-    tell(&watching);
+    let report = report(args, &events, &decisions, &watching.gather, &summary);
+    tell(&report);
     say("");
     say(&format!("Every decision, one a line: {}", decisions.display()));
-    say("Try next: change `wait_quiet: 1h` to 4h in journeys/abandoned-cart.yaml, then");
-    say(&format!(
-        "  cargo run --release -- replay --events {} > {}",
-        events.display(),
-        args.out.join("after.ndjson").display()
-    ));
-    say("and compare the two (docs/replay.md says how).");
+    page.write(&report)?;
+    say("");
+    say("Try next:");
+    for (place, next) in report.next.iter().enumerate() {
+        say(&format!("{}. {}", place + 1, next.words));
+        say(&format!("   {}", next.command));
+    }
     Ok(Outcome::Done)
 }
 
-fn write_events(args: &Args, path: &std::path::Path) -> anyhow::Result<()> {
+fn report(
+    args: &Args,
+    events: &Path,
+    decisions: &Path,
+    gather: &Gather,
+    summary: &Summary,
+) -> Report {
+    let span = if args.days == 7 { "A week".to_owned() } else { format!("{} days", args.days) };
+    let people = grouped(u64::from(args.customers));
+    let files: Vec<&str> = JOURNEYS.iter().map(|(path, _)| *path).collect();
+    let facts = vec![
+        ("events".to_owned(), events.display().to_string()),
+        ("decisions".to_owned(), decisions.display().to_string()),
+        ("journeys".to_owned(), files.join(", ")),
+        ("seed".to_owned(), args.seed.to_string()),
+    ];
+    Report {
+        title: format!("{span} of a made-up shop"),
+        about: format!(
+            "What {people} people did in a shop, and which messages the journeys would have sent \
+             them, decided with a virtual clock. Nothing was sent."
+        ),
+        facts: page::with_period(facts, summary),
+        next: next(args, events, decisions),
+        ..gather.report(summary)
+    }
+}
+
+/// What to try next, as it is typed in the checkout.
+fn next(args: &Args, events: &Path, decisions: &Path) -> Vec<Next> {
+    let after = args.out.join("after.ndjson");
+    let [events, decisions, after] = [events, decisions, &after].map(typed);
+    let next = |words: &str, command: String| Next { words: words.to_owned(), command };
+    vec![
+        next(
+            "Change `wait_quiet: 1h` to `wait_quiet: 4h` in journeys/abandoned-cart.yaml, and see who differs:",
+            format!(
+                "cargo run --release -- replay --events {events} --against {decisions} > {after}"
+            ),
+        ),
+        next(
+            "Misspell a word of a journey, such as order.placed, and see what is said about it:",
+            "cargo run --release -- check".to_owned(),
+        ),
+        next(
+            "Run the worker; README.md has an event to send it:",
+            "cargo run --release -- run".to_owned(),
+        ),
+    ]
+}
+
+/// A path as it is typed in a shell.
+fn typed(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
+fn write_events(args: &Args, path: &Path) -> anyhow::Result<()> {
     let start: Timestamp = "2026-03-02T00:00:00Z".parse()?;
     let options =
         generate::Options { customers: args.customers, days: args.days, seed: args.seed, start };
@@ -128,27 +184,21 @@ fn write_events(args: &Args, path: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes decisions and remembers what happened to whom.
+/// Writes decisions, and gathers the report.
 struct Watching {
     out: BufWriter<File>,
     bar: indicatif::ProgressBar,
-    traces: BTreeMap<CustomerId, Vec<Trace>>,
-    /// By the customer as output names it.
-    decisions: BTreeMap<Text, Vec<Decision>>,
-    names: BTreeMap<crate::model::RunId, CustomerId>,
+    gather: Gather,
 }
 
 impl Watch for Watching {
     fn decision(&mut self, decision: &Decision) -> std::io::Result<()> {
-        self.decisions.entry(decision.customer.clone()).or_default().push(decision.clone());
+        self.gather.decision(decision);
         write_line(decision, &mut self.out)
     }
 
     fn trace(&mut self, customer: CustomerId, trace: &Trace) {
-        if let Some(run) = trace.run {
-            self.names.insert(run, customer);
-        }
-        self.traces.entry(customer).or_default().push(trace.clone());
+        self.gather.trace(customer, trace);
     }
 
     fn progress(&mut self, rows: u64) {
@@ -156,21 +206,12 @@ impl Watch for Watching {
     }
 }
 
-/// Tells the story of the first customer who would be sent something and whom something stopped.
-fn tell(watching: &Watching) {
-    let found = watching.decisions.iter().find_map(|(name, decisions)| {
-        let customer = watching.names.get(&decisions.first()?.run)?;
-        let traces = watching.traces.get(customer)?;
-        let sent = decisions.iter().any(|decision| decision.withheld.is_none());
-        let stopped = traces.iter().any(|trace| trace.kind == crate::engine::TraceKind::Stopped);
-        let decisions: Vec<_> = decisions.iter().map(|known| (known.clone(), None)).collect();
-        let lines = story(traces, &decisions);
-        (sent && stopped && STORY_LINES.contains(&lines.len())).then_some((name, lines))
-    });
-    let Some((name, lines)) = found else { return };
+/// Tells the story of one customer.
+fn tell(report: &Report) {
+    let Some(story) = &report.story else { return };
     say("");
-    say(&format!("The story of customer {name}:"));
-    for line in lines {
+    say(&format!("The story of customer {}:", story.customer));
+    for line in &story.lines {
         say(&format!("  {}", line.shown()));
     }
 }

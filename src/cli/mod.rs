@@ -8,12 +8,13 @@ mod generate;
 mod import;
 mod messages;
 mod outgoing;
+mod page;
 mod replay;
+mod report;
 mod run;
 mod send_test;
 mod sending;
 mod setup;
-mod story;
 mod table;
 mod talk;
 mod verify;
@@ -36,6 +37,7 @@ use clap::{Parser, Subcommand};
 ///   waypost replay --events week.ndjson       what would have been sent, and what not, and why
 ///   waypost run                               the worker
 ///   waypost why ann@shop.example              why somebody got a message, or did not
+///   waypost report abandoned-cart             what the worker made of a journey
 #[derive(Debug, Parser)]
 #[command(name = "waypost", version, max_term_width = 100, verbatim_doc_comment)]
 struct Cli {
@@ -67,6 +69,7 @@ enum Command {
     Messages(messages::Args),
     Sending(sending::Args),
     SendTest(send_test::Args),
+    Report(report::Args),
     Import(import::Args),
     Config(config::Args),
     Generate(generate::Args),
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Messages(args) => messages::run(&args, config),
         Command::Sending(args) => sending::run(&args, config),
         Command::SendTest(args) => send_test::run(&args, config),
+        Command::Report(args) => report::run(&args, config),
         Command::Import(args) => import::run(&args, config),
         Command::Config(args) => config::run(&args, config),
         Command::Generate(args) => generate::run(&args),

@@ -1,17 +1,19 @@
 //! `waypost replay`: recorded events under a virtual clock.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
 use crate::config::Config;
-use crate::engine::Decision;
+use crate::engine::{Decision, Trace};
 use crate::journey::Catalog;
-use crate::model::{Delay, Timestamp};
-use crate::replay::{DeadLetter, FLUSH_ROWS, Input, Options, Watch, replay, write_line};
+use crate::model::{CustomerId, Delay, Timestamp};
+use crate::replay::{Against, DeadLetter, FLUSH_ROWS, Input, Options, Watch, replay, write_line};
+use crate::report::{Gather, Report};
 
+use super::page::{self, Page};
 use super::talk::{bar, say};
 use super::{Outcome, setup, table};
 
@@ -24,6 +26,8 @@ use super::{Outcome, setup, table};
 ///   waypost replay --events week.ndjson
 ///   waypost replay --events shop.csv.gz --mapping mappings/shop.yaml --assume-reachable
 ///   waypost replay --events web.ndjson orders.ndjson --arrival-delay orders.ndjson=10m
+///   waypost replay --events week.ndjson --html report.html > decisions.ndjson
+///   waypost replay --events week.ndjson --against decisions.ndjson > after.ndjson
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
@@ -56,6 +60,12 @@ pub(super) struct Args {
     /// Where to write rows that could not become events, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
+    /// Write a report as one HTML page: funnels, messages over time, reasons, a customer's story.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// What an earlier replay wrote to stdout: say which customers' messages differ from it.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
 }
 
 fn delay(text: &str) -> Result<(String, Delay), String> {
@@ -83,12 +93,16 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         key: setup::REPLAY_KEY,
         flush_rows: FLUSH_ROWS,
     };
+    let page = args.html.as_deref().map(Page::create).transpose()?;
+    let gather = page.as_ref().map(|_| Gather::new(&journeys.plans));
     let catalog = Catalog::new(journeys.plans, config.rules());
     let mut lines = Lines {
         out: BufWriter::with_capacity(1 << 16, std::io::stdout().lock()),
         dead: args.dead_letters.as_deref().map(dead_letters).transpose()?,
         bar: bar("replaying", None),
         rows: 0,
+        gather,
+        against: args.against.as_deref().map(against).transpose()?,
     };
     let summary = replay(catalog, &options, &mut lines)?;
     lines.out.flush().context("can't write the decisions")?;
@@ -102,6 +116,30 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         let no_json = args.mapping.is_none() && !first.is_json;
         let hint = if no_json { "; rows that are no JSON need --mapping FILE" } else { "" };
         bail!("no row at all could be read; the first: {}: {}{hint}", first.position, first.reason);
+    }
+    if let (Some(path), Some(against)) = (&args.against, lines.against) {
+        table::differences(path, &against.differences());
+    }
+    if let (Some(page), Some(gather)) = (page, lines.gather) {
+        let files: Vec<String> =
+            args.events.iter().map(|path| path.display().to_string()).collect();
+        let history = args.history.iter().map(|path| path.display().to_string());
+        let mut facts = vec![("events".to_owned(), files.join(", "))];
+        facts.extend(history.map(|path| ("history".to_owned(), path)));
+        facts.push(("journeys".to_owned(), folder.display().to_string()));
+        let file =
+            configured.file.map_or("none (defaults)".to_owned(), |f| f.display().to_string());
+        facts.push(("configuration".to_owned(), file));
+        if args.assume_reachable {
+            facts.push(("unknown consent".to_owned(), "assumed (--assume-reachable)".to_owned()));
+        }
+        let about = "Recorded events through the journeys with a virtual clock. Nothing was sent.";
+        page.write(&Report {
+            title: format!("Replay of {}", files[0]),
+            about: about.to_owned(),
+            facts: page::with_period(facts, &summary),
+            ..gather.report(&summary)
+        })?;
     }
     Ok(Outcome::Done)
 }
@@ -144,17 +182,38 @@ fn dead_letters(path: &Path) -> anyhow::Result<BufWriter<File>> {
     Ok(BufWriter::new(file))
 }
 
-/// Writes decisions to stdout and dead letters to their file, and shows progress.
+/// The decisions of an earlier replay.
+fn against(path: &Path) -> anyhow::Result<Against> {
+    let file = File::open(path).with_context(|| format!("can't read {}", path.display()))?;
+    Against::read(BufReader::new(file)).with_context(|| format!("can't use {}", path.display()))
+}
+
+/// Writes decisions to stdout and dead letters to their file, shows progress, and lets a report
+/// and a comparison listen.
 struct Lines<W: Write> {
     out: W,
     dead: Option<BufWriter<File>>,
     bar: indicatif::ProgressBar,
     rows: u64,
+    gather: Option<Gather>,
+    against: Option<Against>,
 }
 
 impl<W: Write> Watch for Lines<W> {
     fn decision(&mut self, decision: &Decision) -> std::io::Result<()> {
+        if let Some(gather) = &mut self.gather {
+            gather.decision(decision);
+        }
+        if let Some(against) = &mut self.against {
+            against.decision(decision);
+        }
         write_line(decision, &mut self.out)
+    }
+
+    fn trace(&mut self, customer: CustomerId, trace: &Trace) {
+        if let Some(gather) = &mut self.gather {
+            gather.trace(customer, trace);
+        }
     }
 
     fn dead_letter(&mut self, dead: &DeadLetter) -> std::io::Result<()> {

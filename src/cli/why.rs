@@ -11,9 +11,9 @@ use crate::identity::Identify;
 use crate::log::LogReader;
 use crate::model::{ConsentStatus, CustomerId, Text};
 use crate::release;
+use crate::report::{masked, story};
 use crate::store::{Ledger, MessageStatus, SqliteLedger};
 
-use super::story::story;
 use super::{Outcome, setup};
 
 /// Tell in plain words why a customer got a message, or did not
@@ -144,7 +144,7 @@ fn standing(state: &CustomerState) -> Vec<String> {
         return lines;
     }
     let address = |address: &Option<Text>| match address {
-        Some(address) => mask(address),
+        Some(address) => masked(address),
         None => "not known".to_owned(),
     };
     lines.push(format!("email {}, phone {}", address(&state.email), address(&state.phone)));
@@ -178,12 +178,4 @@ fn standing(state: &CustomerState) -> Vec<String> {
         }
     }
     lines
-}
-
-/// An address of which only the beginning and the domain are shown.
-fn mask(address: &str) -> String {
-    let (local, domain) = address.split_once('@').unwrap_or((address, ""));
-    let shown: String = local.chars().take(2).collect();
-    let at = if domain.is_empty() { "" } else { "@" };
-    format!("{shown}***{at}{domain}")
 }

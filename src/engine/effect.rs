@@ -190,7 +190,7 @@ pub struct Trace {
 /// What a trace entry tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TraceKind {
-    /// A run started.
+    /// A run started; with the reason `holdout` if it will send nothing.
     Started,
     /// A run did not start.
     NotStarted,

@@ -180,7 +180,8 @@ impl Engine {
             goal_until: plan.goal.as_ref().map(|goal| begins.plus(goal.within, &zone)),
         };
         let detail = Text::from(run.start.name.as_str());
-        trace_run(effects, &run, begins, TraceKind::Started, None, Some(detail));
+        let holdout = run.holdout.then_some(Reason::Holdout);
+        trace_run(effects, &run, begins, TraceKind::Started, holdout, Some(detail));
         self.make_room(state);
         state.runs.push(run);
         self.give_way(state, &plan.name, candidate.now, effects);

@@ -3,6 +3,7 @@
 //! A thread reads, decodes and identifies; this one runs the lane. Lines come out in the order
 //! of their time, once nothing up to their due time and settle can change them any more.
 
+mod against;
 mod feed;
 mod lines;
 mod summary;
@@ -18,6 +19,7 @@ use crate::lane::{Lane, Merges, NoStore, Timeline};
 use crate::log::Record;
 use crate::model::{CustomerId, MessageChannel, MessageId, Timestamp};
 
+pub use against::{Against, AgainstError, Counts, Difference, Differences};
 pub use feed::{DeadLetter, Input};
 pub use lines::write_line;
 pub use summary::{Funnel, Messages, Summary, grouped, reach};
@@ -209,6 +211,8 @@ impl World {
         }
         if !history {
             self.greatest = self.greatest.max(Some(time));
+            let (first, last) = self.summary.period.unwrap_or((time, time));
+            self.summary.period = Some((first.min(time), last.max(time)));
         }
         match became {
             Became::Record(record) => self.push(record),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::{Decision, Effect, Reason, TraceKind};
-use crate::model::{RunId, Text};
+use crate::model::{RunId, Text, Timestamp};
 
 use super::DeadLetter;
 
@@ -13,6 +13,8 @@ const DEAD_LETTERS_KEPT: usize = 1_000;
 /// What a replay came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// Times of the first and the last event, without history.
+    pub period: Option<(Timestamp, Timestamp)>,
     /// Events applied.
     pub events: u64,
     /// Of these, late ones.

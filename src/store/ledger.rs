@@ -1,7 +1,8 @@
 //! What a store has kept, for `why`, `verify` and reports.
 
-use crate::engine::{Decision, Reason, Trace};
-use crate::model::{CustomerId, EventName};
+use crate::engine::{Decision, Reason, Trace, TraceKind};
+use crate::journey::Version;
+use crate::model::{CustomerId, EventName, Text, Timestamp};
 
 use super::{Error, Position};
 
@@ -67,6 +68,85 @@ pub struct MessageCount {
     pub messages: u64,
 }
 
+/// What is kept of one journey, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JourneyCounts {
+    /// Trace entries by kind and reason, in the order of these words.
+    pub entries: Vec<EntryCount>,
+    /// Messages by step and what became of them; steps in the order of their first decision.
+    pub messages: Vec<StepCount>,
+    /// Messages by the hour (UTC) in which they are due, in order.
+    pub hours: Vec<HourCount>,
+    /// Customers by the group in which their first run put them.
+    pub people: Vec<GroupCount>,
+    /// The structures in which runs started, by their first run.
+    pub versions: Vec<Version>,
+}
+
+/// How many trace entries of a journey share kind and reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryCount {
+    /// What they tell of.
+    pub kind: TraceKind,
+    /// Why, if there is a reason.
+    pub reason: Option<Reason>,
+    /// How many.
+    pub entries: u64,
+}
+
+/// How many messages of a step share status, reason and outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepCount {
+    /// The step's id.
+    pub step: Text,
+    /// What became of them.
+    pub status: MessageStatus,
+    /// Why, if not sent.
+    pub reason: Option<Reason>,
+    /// The newest outcome.
+    pub outcome: Option<EventName>,
+    /// How many.
+    pub messages: u64,
+}
+
+/// How many messages of a journey are due in one hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourCount {
+    /// When the hour begins.
+    pub from: Timestamp,
+    /// Decided to be sent.
+    pub decided: u64,
+    /// Withheld or cancelled.
+    pub not_sent: u64,
+}
+
+/// How many customers of a journey are in one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupCount {
+    /// Whether it is the holdout.
+    pub holdout: bool,
+    /// Customers with at least one run.
+    pub customers: u64,
+    /// Of these, those of whom at least one run reached the goal.
+    pub reached: u64,
+}
+
+impl StepCount {
+    /// Puts counts, each with the `seq` of its first message, in their order.
+    pub(super) fn in_order(mut rows: Vec<(u64, Self)>) -> Vec<Self> {
+        let mut first = std::collections::BTreeMap::new();
+        for (seq, row) in &rows {
+            let known = first.entry(row.step.clone()).or_insert(*seq);
+            *known = (*known).min(*seq);
+        }
+        rows.sort_by_cached_key(|(_, row)| {
+            let outcome = row.outcome.as_ref().map(|outcome| outcome.as_str().to_owned());
+            (first.get(&row.step).copied(), row.status, row.reason, outcome)
+        });
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+}
+
 /// Where a lane stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneRow {
@@ -99,6 +179,12 @@ pub trait Ledger {
 
     /// How many messages there are, by journey, status and reason, in that order.
     async fn counts(&self) -> Result<Vec<MessageCount>, Error>;
+
+    /// The journeys of which something is kept, by name.
+    async fn journeys(&self) -> Result<Vec<String>, Error>;
+
+    /// What is kept of a journey, in numbers; nothing if it is not known.
+    async fn journey(&self, name: &str) -> Result<JourneyCounts, Error>;
 
     /// Where the lanes stand, by partition.
     async fn lanes(&self) -> Result<Vec<LaneRow>, Error>;

@@ -1,5 +1,7 @@
 //! The store in memory: the reference for what a store does, and the store of replays.
 
+mod journey;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,8 +10,8 @@ use crate::model::{CustomerId, MessageId, Timestamp};
 
 use super::changes::{Changes, Update};
 use super::{
-    Checkpoint, Error, LaneRow, Lease, Ledger, MessageCount, MessageStatus, OutboxRow, Position,
-    Store, StoredMessage,
+    Checkpoint, Error, JourneyCounts, LaneRow, Lease, Ledger, MessageCount, MessageStatus,
+    OutboxRow, Position, Store, StoredMessage,
 };
 
 /// A store that lasts as long as the process.
@@ -198,6 +200,14 @@ impl Ledger for MemoryStore {
             MessageCount { journey: journey.to_string(), status, reason, messages }
         };
         Ok(counts.into_iter().map(count).collect())
+    }
+
+    async fn journeys(&self) -> Result<Vec<String>, Error> {
+        Ok(self.kept().journey_names())
+    }
+
+    async fn journey(&self, name: &str) -> Result<JourneyCounts, Error> {
+        Ok(self.kept().journey_counts(name))
     }
 
     async fn lanes(&self) -> Result<Vec<LaneRow>, Error> {

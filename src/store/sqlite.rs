@@ -4,6 +4,7 @@
 //! rows is a few dozen statements.
 
 mod deliveries;
+mod journey;
 mod listing;
 mod read;
 mod write;

@@ -82,6 +82,13 @@ fn the_demo_shows_what_the_readme_says() {
     let strange: Vec<&String> = expected.difference(&printed).collect();
     assert!(strange.is_empty(), "{strange:?} not in\n{}", stderr(&demo));
 
+    // Its page has every section that there is something for; nothing renders mails yet.
+    let page = std::fs::read_to_string(folder.path().join("report.html")).expect("the page");
+    for section in ["journeys", "time", "withheld", "story", "run", "next"] {
+        assert!(page.contains(&format!("<h2 id=\"{section}\">")), "no {section} in the page");
+    }
+    the_first_thing_to_try_works(&folder.path().join("journeys"), &stderr(&demo), &page);
+
     // What the demo decides is what a replay of its events decides.
     let events = folder.path().join("events.ndjson").display().to_string();
     let replay = waypost(root(), &["replay", "--events", &events, "--journeys", "journeys"]);
@@ -90,6 +97,33 @@ fn the_demo_shows_what_the_readme_says() {
     let decisions = decisions.expect("the demo's decisions");
     assert!(stdout(&replay) == decisions, "the replay decides otherwise than the demo");
     the_fields_are_documented(&decisions);
+}
+
+/// The command that the demo names first, as it stands there, with journeys that were changed as
+/// it says.
+fn the_first_thing_to_try_works(journeys: &Path, told: &str, page: &str) {
+    let command = told.lines().find(|line| line.contains("--against")).expect("the command");
+    let shown = command.trim().replace('>', "&gt;");
+    assert!(page.contains(&shown), "the page does not name {shown}");
+    let (command, _) = command.trim().split_once(" > ").expect("where the decisions go");
+    let words = command.strip_prefix("cargo run --release -- ").expect("as in the checkout");
+    std::fs::create_dir(journeys).expect("a folder");
+    for file in files("journeys", "yaml") {
+        let text = std::fs::read_to_string(&file).expect("a journey");
+        let (from, to) = ("wait_quiet: 1h", "wait_quiet: 4h");
+        assert!(told.contains(from) && told.contains(to), "{told}");
+        let name = file.file_name().expect("a name");
+        std::fs::write(journeys.join(name), text.replace(from, to)).expect("a file");
+    }
+    let journeys = journeys.display().to_string();
+    let words: Vec<&str> = words.split(' ').chain(["--journeys", &journeys]).collect();
+    let replay = waypost(root(), &words);
+    assert!(replay.status.success(), "{}", stderr(&replay));
+    let told = stderr(&replay);
+    assert!(told.contains("customers differ; the first"), "{told}");
+    assert!(told.contains("abandoned-cart first: send 2026-"), "{told}");
+    let same = waypost(root(), &words[..words.len() - 2]);
+    assert!(stderr(&same).contains("nobody differs"), "{}", stderr(&same));
 }
 
 /// Every field of a line stands in the table of docs/replay.md, and the other way round.
@@ -394,7 +428,7 @@ fn commands_of(text: &str) -> Vec<Vec<String>> {
 fn label(line: &str) -> String {
     let words = line.split_whitespace().map(|word| {
         let digits = word.chars().any(|c| c.is_ascii_digit());
-        let path = word.contains(".ndjson");
+        let path = word.contains(".ndjson") || word.contains(".html");
         if path {
             "FILE"
         } else if digits {

@@ -16,6 +16,7 @@ mod mail;
 mod properties;
 mod real;
 mod replay;
+mod report;
 mod sms;
 mod store;
 mod stories;

@@ -159,6 +159,7 @@ on_every_store! {
     due_and_scan_have_an_order
     states_are_removed_and_replaced
     erasing_leaves_the_fact_and_no_content
+    journeys_are_counted
     the_outbox_is_first_in_first_out
     many_rows_go_in_bulk
 }
@@ -312,6 +313,74 @@ async fn erasing_leaves_the_fact_and_no_content(store: &(impl Store + Reads)) {
     let other = store.reads().messages_of(CustomerId(5)).await.unwrap();
     assert_eq!(other[0].decision.data, "{\"a\":1}");
     assert!(!other[0].erased);
+}
+
+async fn journeys_are_counted(store: &(impl Store + Reads)) {
+    let (lease, _) = store.take(0).await.unwrap();
+    let mut one = checkpoint(10, 5);
+    // Customer 5 is in the holdout by the first run, 6 is not, and 7 meets another journey.
+    let entry = |kind, journey: &str, run, reason| Trace {
+        kind,
+        journey: Some((Text::new(journey), Version(8))),
+        run: Some(RunId(run)),
+        reason,
+        ..trace("")
+    };
+    let started = |run, reason| entry(TraceKind::Started, "cart", run, reason);
+    let goal = |run| entry(TraceKind::GoalReached, "cart", run, None);
+    one.trace.extend([
+        (CustomerId(5), started(50, Some(Reason::Holdout))),
+        (CustomerId(6), started(60, None)),
+        (CustomerId(5), started(51, None)),
+        (CustomerId(6), started(61, Some(Reason::Holdout))),
+        (CustomerId(5), goal(51)),
+        (CustomerId(7), entry(TraceKind::Started, "browse", 70, None)),
+        (CustomerId(7), entry(TraceKind::GoalReached, "browse", 50, None)),
+    ]);
+    let MessageChange::Decided(mut early) = decision(20, None) else { unreachable!() };
+    (early.step, early.at) = (Text::new("a later step"), at(-1));
+    one.messages.push((CustomerId(5), MessageChange::Decided(early)));
+    store.commit(lease, one).await.unwrap();
+
+    let ledger = store.reads();
+    assert_eq!(ledger.journeys().await.unwrap(), ["browse", "cart"]);
+    let none = ledger.journey("nope").await.unwrap();
+    assert_eq!(none, waypost::store::JourneyCounts::default());
+    let found = ledger.journey("cart").await.unwrap();
+    let entries: Vec<_> =
+        found.entries.iter().map(|row| (row.kind, row.reason, row.entries)).collect();
+    let started = |reason, entries| (TraceKind::Started, reason, entries);
+    assert_eq!(
+        entries,
+        [
+            (TraceKind::GoalReached, None, 1),
+            started(None, 2),
+            started(Some(Reason::Holdout), 2),
+            started(Some(Reason::Stopped), 3),
+        ]
+    );
+    let messages: Vec<_> = found
+        .messages
+        .iter()
+        .map(|row| (row.step.as_str(), row.status, row.reason, row.outcome.clone(), row.messages))
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            ("first", MessageStatus::Decided, None, Some(EventName::EmailSent), 1),
+            ("first", MessageStatus::Withheld, Some(Reason::Consent), None, 1),
+            ("first", MessageStatus::Cancelled, Some(Reason::Stopped), None, 1),
+            ("a later step", MessageStatus::Decided, None, None, 1),
+        ]
+    );
+    let hours: Vec<_> =
+        found.hours.iter().map(|row| (row.from.ms(), row.decided, row.not_sent)).collect();
+    assert_eq!(hours, [(-3_600_000, 1, 0), (0, 1, 2)]);
+    // Those of `trace` started without a holdout, too: customers 3, 4 and 6.
+    let people: Vec<_> =
+        found.people.iter().map(|row| (row.holdout, row.customers, row.reached)).collect();
+    assert_eq!(people, [(false, 3, 0), (true, 1, 1)]);
+    assert_eq!(found.versions, [Version(7), Version(8)]);
 }
 
 async fn the_outbox_is_first_in_first_out(store: &(impl Store + Reads)) {

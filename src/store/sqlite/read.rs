@@ -7,7 +7,9 @@ use crate::engine::{Decision, Reason, Trace, TraceKind};
 use crate::journey::{Class, Version};
 use crate::model::{CustomerId, EventName, MessageChannel, MessageId, RunId, Text, Timestamp};
 
-use super::super::{Error, LaneRow, Ledger, MessageCount, MessageStatus, Position, StoredMessage};
+use super::super::{
+    Error, JourneyCounts, LaneRow, Ledger, MessageCount, MessageStatus, Position, StoredMessage,
+};
 use super::SqliteLedger;
 
 macro_rules! select_messages {
@@ -78,6 +80,14 @@ impl Ledger for SqliteLedger {
                 })
             })
             .collect()
+    }
+
+    async fn journeys(&self) -> Result<Vec<String>, Error> {
+        self.journey_names().await
+    }
+
+    async fn journey(&self, name: &str) -> Result<JourneyCounts, Error> {
+        self.journey_counts(name).await
     }
 
     async fn lanes(&self) -> Result<Vec<LaneRow>, Error> {
@@ -199,13 +209,13 @@ impl SqliteLedger {
         row.try_get(column).map_err(self.failed("reading a row"))
     }
 
-    fn reason(&self, word: Option<&str>) -> Result<Option<Reason>, Error> {
+    pub(super) fn reason(&self, word: Option<&str>) -> Result<Option<Reason>, Error> {
         let Some(word) = word else { return Ok(None) };
         let known = Reason::ALL.iter().find(|(_, known, _)| *known == word);
         known.map(|(reason, _, _)| Some(*reason)).ok_or_else(|| self.unknown(word))
     }
 
-    fn status(&self, word: &str) -> Result<MessageStatus, Error> {
+    pub(super) fn status(&self, word: &str) -> Result<MessageStatus, Error> {
         self.word(word, MessageStatus::ALL, |status| status.as_str())
     }
 
@@ -218,7 +228,7 @@ impl SqliteLedger {
         self.word(word, &[Class::Marketing, Class::Transactional], class_word)
     }
 
-    fn word<T: Copy>(
+    pub(super) fn word<T: Copy>(
         &self,
         word: &str,
         all: &[T],

@@ -9,6 +9,7 @@ mod kill;
 mod lanes;
 mod merge;
 mod releases;
+mod report;
 mod shop;
 mod stop;
 mod why;

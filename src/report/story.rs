@@ -5,15 +5,42 @@ use crate::model::Timestamp;
 
 /// One line of a customer's story.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub struct Line {
+    /// When.
     pub at: Timestamp,
+    /// What sort of thing it tells of.
+    pub kind: Kind,
+    /// The journey that does what the words say; without one it is the customer.
     pub journey: Option<String>,
+    /// What happened, to stand after the journey's name.
     pub words: String,
+}
+
+/// What sort of thing a line tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A run started.
+    Started,
+    /// A message is to be sent.
+    Sent,
+    /// A message is withheld, or was taken back.
+    Withheld,
+    /// A run was stopped.
+    Stopped,
+    /// A run gave way to another journey.
+    GaveWay,
+    /// A run reached its goal.
+    Goal,
+    /// The customer became one with another.
+    Merged,
+    /// Anything else.
+    Other,
 }
 
 /// A customer's story in the order of happening. A decision comes with why it was taken back, if
 /// it was.
-pub(super) fn story(traces: &[Trace], decisions: &[(Decision, Option<Reason>)]) -> Vec<Line> {
+#[must_use]
+pub fn story(traces: &[Trace], decisions: &[(Decision, Option<Reason>)]) -> Vec<Line> {
     // At one instant a message comes before the end of its run, and after everything else.
     let place = |decision: &Decision| {
         let of_run = |trace: &Trace| {
@@ -51,6 +78,9 @@ impl Line {
         let detail = trace.detail.as_deref().unwrap_or("an event");
         let because = trace.reason.map_or_else(String::new, because);
         let words = match trace.kind {
+            TraceKind::Started if trace.reason == Some(Reason::Holdout) => {
+                format!("starts in the holdout, because of {detail}")
+            }
             TraceKind::Started => format!("starts, because of {detail}"),
             TraceKind::NotStarted => format!("does not start: {because}"),
             TraceKind::Cancelled => {
@@ -85,8 +115,26 @@ impl Line {
                 )
             }
         };
+        let kind = match trace.kind {
+            TraceKind::Started => Kind::Started,
+            TraceKind::Stopped if trace.reason == Some(Reason::GaveWay) => Kind::GaveWay,
+            TraceKind::Stopped => Kind::Stopped,
+            TraceKind::GoalReached => Kind::Goal,
+            TraceKind::Merged => Kind::Merged,
+            TraceKind::Cancelled => Kind::Withheld,
+            TraceKind::NotStarted
+            | TraceKind::Waits
+            | TraceKind::Decided
+            | TraceKind::Ended
+            | TraceKind::Late
+            | TraceKind::Duplicate
+            | TraceKind::CartMoved
+            | TraceKind::Erased
+            | TraceKind::Outcome
+            | TraceKind::Unknowable => Kind::Other,
+        };
         let journey = trace.journey.as_ref().map(|(journey, _)| journey.to_string());
-        Self { at: trace.at, journey, words }
+        Self { at: trace.at, kind, journey, words }
     }
 
     fn of_decision(decision: &Decision, cancelled: Option<Reason>) -> Self {
@@ -104,11 +152,14 @@ impl Line {
                 )
             }
         };
-        Self { at: decision.at, journey: Some(decision.journey.to_string()), words }
+        let sent = decision.withheld.is_none() && cancelled.is_none();
+        let kind = if sent { Kind::Sent } else { Kind::Withheld };
+        Self { at: decision.at, kind, journey: Some(decision.journey.to_string()), words }
     }
 
-    /// The line as it is shown.
-    pub(super) fn shown(&self) -> String {
+    /// The line as text: when, which journey, what.
+    #[must_use]
+    pub fn shown(&self) -> String {
         match &self.journey {
             Some(journey) => format!("{}  {journey} {}", self.at, self.words),
             None => format!("{}  {}", self.at, self.words),
