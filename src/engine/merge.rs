@@ -99,11 +99,12 @@ impl Engine {
         self.tidy(state, now);
     }
 
-    /// Holdout wins: where the arriving customer is in a journey's holdout, both are.
+    /// Holdout wins: where one of the two is in a journey's holdout, both are.
     fn keep_holdouts(&self, state: &mut CustomerState, arriving: &CustomerState) {
         for active in self.catalog.plans() {
-            let name = &active.plan.name;
-            if self.in_holdout(arriving, &active.plan) && !state.holdouts.contains(name) {
+            let (name, plan) = (&active.plan.name, &active.plan);
+            let either = self.in_holdout(state, plan) || self.in_holdout(arriving, plan);
+            if either && !state.holdouts.contains(name) {
                 state.holdouts.push(name.clone());
             }
         }
@@ -304,15 +305,12 @@ fn unite(state: &mut CustomerState, mut arriving: CustomerState, per_cart: &[Tex
     state.carts.sort_by(|a, b| (a.touched_at, &a.key).cmp(&(b.touched_at, &b.key)));
     state.cart_closed = state.cart_closed.max(arriving.cart_closed);
     let mut runs = std::mem::take(&mut arriving.runs);
-    for run in &mut runs {
+    for run in state.runs.iter().chain(&runs) {
         if run.holdout && !state.holdouts.contains(&run.journey) {
             state.holdouts.push(run.journey.clone());
         }
     }
-    for run in &mut state.runs {
-        run.holdout |= state.holdouts.contains(&run.journey);
-    }
-    for run in &mut runs {
+    for run in state.runs.iter_mut().chain(&mut runs) {
         run.holdout |= state.holdouts.contains(&run.journey);
     }
     runs

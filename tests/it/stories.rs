@@ -7,12 +7,12 @@ use std::path::Path;
 
 use waypost::engine::{Delivery, Effect, Options};
 use waypost::journey::{Catalog, Rules, SourceFile, compile};
-use waypost::lane::{Lane, Merges, NoStore, Timeline};
-use waypost::log::{CustomerEvent, Merge, Record};
+use waypost::lane::{Lane, Merges, NoStore, Release, Timeline};
+use waypost::log::{CartMoved, Control, CustomerEvent, Merge, Record};
 use waypost::model::{
     Channel, ConsentFact, ConsentStatus, CustomerId, Delay, Event, EventName, Identity, Item,
     ItemsAre, MessageChannel, MessageId, Money, OrderFacts, OutcomeFact, PageFacts, ProfileFacts,
-    Text, Tie, Timestamp, derive,
+    ReleaseId, Text, Tie, Timestamp, derive,
 };
 
 use crate::support::block_on;
@@ -103,8 +103,17 @@ fn tell(journeys: &[String], events: &str, path: &Path) -> String {
     assert!(!report.has_errors(), "{}", report.render(false));
     let mut script = Script::parse(events);
     let options = Options { delivery: Delivery::Assumed, assume_reachable: false };
-    let catalog = Catalog::new(plans, std::mem::take(&mut script.rules));
-    let timeline = Timeline::fixed(catalog, options);
+    let rules = std::mem::take(&mut script.rules);
+    let timeline = match script.active {
+        None => Timeline::fixed(Catalog::new(plans, rules), options),
+        Some(at) => {
+            let id = ReleaseId(1);
+            let first = script.records.first().map_or(at, |(arrival, _)| at.min(*arrival));
+            let control = Record::Control(Box::new(Control { release: id, at }));
+            script.records.insert(0, (first, control));
+            Timeline::of_log(vec![Release { id, plans, rules }], options)
+        }
+    };
     let mut lane = block_on(Lane::take(NoStore, 0, 1, timeline, Merges::Inline)).expect("a lane");
     let mut told = Told::default();
     for (offset, (arrival, record)) in (0_u64..).zip(script.records) {
@@ -274,6 +283,8 @@ struct Script {
     /// The messages that outcomes speak of, by event: `message=JOURNEY/STEP`.
     replies: BTreeMap<Text, String>,
     rules: Rules,
+    /// Since when the journeys are in force; from the beginning unless it is said.
+    active: Option<Timestamp>,
 }
 
 impl Script {
@@ -287,6 +298,7 @@ impl Script {
             names: BTreeMap::new(),
             replies: BTreeMap::new(),
             rules: Rules::default(),
+            active: None,
         };
         for (number, line) in text.lines().flat_map(expand).enumerate() {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -295,6 +307,13 @@ impl Script {
                 ["start", time] => script.start = time.parse().expect("a start time"),
                 ["until", after] => script.until = script.time(after),
                 ["known", names @ ..] => names.iter().for_each(|name| script.known(name)),
+                ["active", after] => script.active = Some(script.time(after)),
+                [when, name, "loses", cart] => {
+                    let (time, customer) = (script.time(when), script.customer(name));
+                    let cart_id = Text::from(*cart);
+                    let moved = CartMoved { customer, cart_id, time, tie: tie(number) };
+                    script.records.push((time, Record::CartMoved(Box::new(moved))));
+                }
                 ["cap", at_most, per, on_cap] => script.cap(at_most, per, on_cap),
                 ["settle", delay] => {
                     let settle = delay.parse().expect("a delay");

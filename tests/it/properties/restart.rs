@@ -1,7 +1,7 @@
 //! What a worker that is lost at any moment, another one, and `verify` make of one log.
 
 use proptest::prelude::*;
-use waypost::engine::Delivery;
+use waypost::engine::{Delivery, TraceKind};
 use waypost::log::Record;
 use waypost::model::MessageId;
 use waypost::store::MessageStatus;
@@ -95,6 +95,25 @@ fn schedules_start_those_who_left_memory() {
     let kept = worker.kept();
     assert_eq!(kept.messages.len(), 6, "two messages on three Mondays: {kept:#?}");
     agree(&kept, &worker.replayed()).expect("as replayed");
+}
+
+/// Partition i of P starts floor((i+1)n/P) - floor(i n/P) of an `at_most` of n, here 2 of 4.
+#[test]
+fn an_at_most_is_shared_out_among_partitions() {
+    let world = World {
+        journeys: vec![super::journeys::RATIONED],
+        rules: 0,
+        delivery: Delivery::Live,
+        known: vec![true; 40],
+        steps: Vec::new(),
+    };
+    let kept = worked(&world, &[Act::Nothing], 4).kept();
+    let mut started = [0; 4];
+    for (customer, trace) in &kept.trace {
+        let runs = trace.iter().filter(|trace| trace.kind == TraceKind::Started).count();
+        started[customer.partition(4) as usize] += runs;
+    }
+    assert_eq!(started, [0, 3, 0, 3], "on three Mondays");
 }
 
 fn same(one: &Kept, other: &Kept) -> Result<(), TestCaseError> {

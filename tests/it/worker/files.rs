@@ -159,3 +159,16 @@ fn a_folder_that_is_not_there_or_may_not_be_written_is_named() {
     shop.refuses(3, &["data"]);
     assert_eq!(shop.run(&["verify"]).code, Some(3));
 }
+
+#[test]
+fn verify_says_that_another_build_decided() {
+    let shop = used(1);
+    assert_eq!(shop.verified()["other_builds"], serde_json::json!([]));
+    in_runtime(async {
+        let sql = "UPDATE lanes SET build = '0.0.0-other'";
+        other_program(&shop, "data/state.db", sql).await.close().await.expect("it closes");
+    });
+    assert_eq!(shop.verified()["other_builds"], serde_json::json!(["0.0.0-other"]));
+    let told = shop.run(&["verify"]).stderr;
+    assert!(told.contains("build 0.0.0-other decided last in a lane"), "{told}");
+}
