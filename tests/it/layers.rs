@@ -283,12 +283,21 @@ fn tracked() -> Vec<String> {
     paths.filter(|path| root().join(path).exists()).map(str::to_owned).collect()
 }
 
+/// As [`project`] without git, for a copy of the project alone: what `.gitignore` names at the top
+/// level is no part of it.
 fn present() -> Vec<String> {
+    let ignored = fs::read_to_string(root().join(".gitignore")).expect(".gitignore");
+    let ignored: Vec<&str> = ignored
+        .lines()
+        .filter_map(|line| line.strip_prefix('/'))
+        .map(|line| line.trim_end_matches('/'))
+        .collect();
     let mut files = Vec::new();
     for entry in fs::read_dir(root()).expect("a folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().unwrap_or_default().to_owned();
-        if path.is_dir() && name != "target" && name != ".git" {
+        let is_ignored = name == ".git" || ignored.iter().any(|ignored| *name == **ignored);
+        if path.is_dir() && !is_ignored {
             collect(&path, &mut files);
         } else if path.is_file() {
             files.push(path);
