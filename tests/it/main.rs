@@ -14,5 +14,6 @@ mod real;
 mod replay;
 mod store;
 mod stories;
+mod suite;
 mod support;
 mod worker;
