@@ -4,6 +4,8 @@
 //! one, rows are made here.
 #![expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
 
+mod size;
+
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
@@ -12,15 +14,18 @@ use serde_json::value::RawValue;
 use waypost::decode::{Auto, Decode, Entry, Form, Mapping, Raw, Reader};
 use waypost::model::{Event, Tie};
 
+use size::{argument, size};
+
 const ROWS: u64 = 400_000;
 
 fn main() {
-    let rows = match std::env::args().nth(1).filter(|argument| !argument.starts_with("--")) {
+    let count = size(ROWS);
+    let rows = match argument() {
         Some(file) => std::fs::read(file).expect("the file"),
-        None => (0..ROWS).map(workload_row).collect::<String>().into_bytes(),
+        None => (0..count).map(workload_row).collect::<String>().into_bytes(),
     };
-    let csv: String = (0..ROWS).map(csv_row).collect();
-    let xdm: String = (0..ROWS / 4).map(xdm_row).collect();
+    let csv: String = (0..count).map(csv_row).collect();
+    let xdm: String = (0..count / 4).map(xdm_row).collect();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/mappings");
     let workload = Mapping::load(&examples.join("workload-ndjson.yaml")).expect("a mapping");
     let shop = Mapping::load(&examples.join("shop-csv.yaml")).expect("a mapping");

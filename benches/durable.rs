@@ -4,6 +4,8 @@
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::unwrap_used, reason = "a figure or nothing")]
 
+mod size;
+
 use std::time::Instant;
 
 use waypost::engine::{Decision, Trace, TraceKind};
@@ -15,6 +17,8 @@ use waypost::model::{
     Timestamp, derive,
 };
 use waypost::store::{Checkpoint, MessageChange, SqliteStore, StateRow, Store};
+
+use size::size;
 
 #[tokio::main]
 async fn main() {
@@ -39,21 +43,27 @@ fn event(number: u64, customers: u64) -> Event {
 }
 
 fn identify_in_memory() {
-    let events: Vec<Event> = (0..1_000_000).map(|number| event(number, 100_000)).collect();
+    let count = size(1_000_000);
+    let events: Vec<Event> = (0..count).map(|number| event(number, count / 10)).collect();
     let mut stage = Identify::in_memory([1; 32]);
     let mut out = Vec::with_capacity(events.len());
     let started = Instant::now();
     for event in events {
         stage.identify(event, &mut out).unwrap();
     }
-    println!("identify: 1,000,000 events of 100,000 customers in memory: {:?}", started.elapsed());
+    let customers = count / 10;
+    println!(
+        "identify: {count} events of {customers} customers in memory: {:?}",
+        started.elapsed()
+    );
 }
 
 async fn identify_and_append(path: &std::path::Path) {
     let mut log = Log::open(path, 1).await.unwrap();
     let reader = log.reader();
     let mut stage = Identify::stored(log.identity_key());
-    let events: Vec<Event> = (0..100_000).map(|number| event(number, 50_000)).collect();
+    let count = size(100_000);
+    let events: Vec<Event> = (0..count).map(|number| event(number, count / 2)).collect();
     let started = Instant::now();
     for batch in events.chunks(1_000) {
         stage.prefetch(&reader, batch).await.unwrap();
@@ -66,13 +76,15 @@ async fn identify_and_append(path: &std::path::Path) {
         stage.trim(0);
     }
     println!(
-        "identify, stored, nothing cached: 100,000 events of 50,000 customers, 1,000 a transaction: {:?}",
+        "identify, stored, nothing cached: {count} events of {} customers, 1,000 a transaction: {:?}",
+        count / 2,
         started.elapsed()
     );
 }
 
 async fn log(path: &std::path::Path) {
-    let events: Vec<Record> = (0..100_000_u64)
+    let count = size(100_000);
+    let events: Vec<Record> = (0..count)
         .map(|number| {
             let time = Timestamp::from_ms(1_700_000_000_000 + number.cast_signed());
             let mut event = Event::new(format!("event-{number}"), EventName::CartItemAdded, time);
@@ -87,7 +99,7 @@ async fn log(path: &std::path::Path) {
     for batch in events.chunks(1_000) {
         log.append(Append { records: batch.to_vec(), ..Append::default() }).await.unwrap();
     }
-    println!("log: append 100,000 events, 1,000 a transaction: {:?}", started.elapsed());
+    println!("log: append {count} events, 1,000 a transaction: {:?}", started.elapsed());
     let started = Instant::now();
     let read = log.reader().read(0, 0, usize::MAX).await.unwrap();
     println!("log: read {} events: {:?}", read.len(), started.elapsed());
@@ -99,11 +111,11 @@ async fn state(path: &std::path::Path) {
     let (lease, _) = store.take(0).await.unwrap();
     for round in 0..10_u64 {
         let ids: Vec<CustomerId> =
-            (0..10_000).map(|number| customer(number * 7 + round * 30_000)).collect();
+            (0..size(10_000)).map(|number| customer(number * 7 + round * 30_000)).collect();
         let checkpoint = Checkpoint {
             states: ids.iter().map(|id| state_row(*id, round)).collect(),
-            messages: (0..1_000).map(|number| message(round * 1_000 + number)).collect(),
-            trace: (0..2_000_u64).map(trace).collect(),
+            messages: (0..size(1_000)).map(|number| message(round * 1_000 + number)).collect(),
+            trace: (0..size(2_000)).map(trace).collect(),
             ..Checkpoint::default()
         };
         let started = Instant::now();

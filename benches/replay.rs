@@ -7,6 +7,8 @@
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::unwrap_used, reason = "a figure or nothing")]
 
+mod size;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -22,11 +24,13 @@ use waypost::journey::{Catalog, Rules, SourceFile, compile};
 use waypost::model::{DAY_MS, HOUR_MS, Timestamp};
 use waypost::replay::{FLUSH_ROWS, Input, Options, Summary, Watch, replay, write_line};
 
+use size::{argument, size};
+
 /// The allocator of the command.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const EVENTS: usize = 1_000_000;
+const EVENTS: u64 = 1_000_000;
 /// The workload: so many events a customer, in so many days, from 2026-01-01 on.
 const EVENTS_PER_CUSTOMER: usize = 20;
 const DAYS: i64 = 3;
@@ -35,14 +39,16 @@ const START_MS: i64 = 1_767_225_600_000;
 const VISIT_EVENTS: usize = 16;
 const VISIT_PAUSE_MS: usize = 60_000;
 /// The shop of the XDM file.
-const XDM_CUSTOMERS: u32 = 3_000;
+const XDM_CUSTOMERS: u64 = 3_000;
 const XDM_DAYS: u32 = 7;
 
 fn main() {
-    let argument = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let argument = argument();
     let folder = tempfile::tempdir().unwrap();
     let made = folder.path().join("workload.ndjson");
-    let events = argument.as_ref().map_or(Ok(EVENTS), |events| events.replace(',', "").parse());
+    let events = argument
+        .as_ref()
+        .map_or(Ok(size(EVENTS) as usize), |events| events.replace(',', "").parse());
     match (events, &argument) {
         (Ok(events), _) => {
             write_workload(&made, events);
@@ -75,7 +81,7 @@ fn workload(path: &Path) {
 /// A generated shop through the shipped journeys.
 fn xdm(path: &Path) {
     let options = generate::Options {
-        customers: XDM_CUSTOMERS,
+        customers: u32::try_from(size(XDM_CUSTOMERS)).unwrap(),
         days: XDM_DAYS,
         seed: 7,
         start: Timestamp::from_ms(START_MS),

@@ -7,6 +7,8 @@
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::unwrap_used, reason = "a figure or nothing")]
 
+mod size;
+
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,6 +25,8 @@ use waypost::log::{Append, Control, Log, LogReader, Record};
 use waypost::store::{Ledger, SqliteLedger, SqliteStore};
 use waypost::worker::{self, BODY_BYTES_MAX_DEFAULT, Backlog, Clock, Options, Parts, SystemClock};
 use waypost::{config, release};
+
+use size::{argument, size};
 
 /// The allocator of the command.
 #[global_allocator]
@@ -48,10 +52,9 @@ struct Answer {
 }
 
 fn main() {
-    let events = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with("--"))
-        .map_or(EVENTS, |events| events.replace(',', "").parse().expect("a number of events"));
+    let events = argument().map_or(size(EVENTS), |events| {
+        events.replace(',', "").parse().expect("a number of events")
+    });
     measure("CloudEvents", Format::CloudEvents, events);
     measure("XDM", Format::Xdm, events);
 }
@@ -85,7 +88,7 @@ fn measure(name: &str, format: Format, events: u64) {
     runtime.block_on(applied(&log, &state, false));
     report(name, "in a checkpoint", rows, started.elapsed());
     runtime.block_on(applied(&log, &state, true));
-    report(name, "applied, grace of 10 s included", rows, started.elapsed());
+    report(name, "applied, grace included", rows, started.elapsed());
     stopper.send_replace(true);
     runtime.block_on(running).unwrap().unwrap();
     let bytes =
@@ -141,7 +144,7 @@ async fn parts(folder: &Path) -> (Parts<SystemClock>, LogReader, SqliteLedger) {
         sources: vec![("http".to_owned(), Decoder::default())],
         stdin: None,
         tick_ms: config.ticks.every_ms.unsigned_abs(),
-        grace_ms: config.ticks.grace_ms,
+        grace_ms: size(config.ticks.grace_ms.unsigned_abs()).cast_signed(),
         checkpoint_records: config.checkpoint.records as usize,
         cache_bytes: usize::try_from(config.cache_bytes).unwrap(),
     };

@@ -62,7 +62,7 @@ fn messages_are_files_in_the_order_of_time_and_listed() {
     assert_eq!(index.len(), 4);
     let line = json!({
         "at": "2026-03-28T21:30:00.5Z",
-        "message": MessageId(7),
+        "message": MessageId(7).to_string(),
         "channel": "email",
         "to": "ann@shop.example",
         "subject": "Your \"cart\"\n",

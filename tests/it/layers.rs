@@ -283,12 +283,17 @@ fn tracked() -> Vec<String> {
     paths.filter(|path| root().join(path).exists()).map(str::to_owned).collect()
 }
 
+/// As [`project`] without git, for a copy of the project alone: what `.gitignore` names at the top
+/// level is no part of it.
 fn present() -> Vec<String> {
+    let gitignore = fs::read_to_string(root().join(".gitignore")).expect(".gitignore");
+    let ignored = ignored_at_top(&gitignore);
     let mut files = Vec::new();
     for entry in fs::read_dir(root()).expect("a folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().unwrap_or_default().to_owned();
-        if path.is_dir() && name != "target" && name != ".git" {
+        let is_ignored = name == ".git" || ignored.iter().any(|ignored| *name == **ignored);
+        if path.is_dir() && !is_ignored {
             collect(&path, &mut files);
         } else if path.is_file() {
             files.push(path);
@@ -298,8 +303,15 @@ fn present() -> Vec<String> {
     inside.map(str::to_owned).collect()
 }
 
+/// The names at the top level that a `.gitignore` leaves out.
+fn ignored_at_top(gitignore: &str) -> Vec<&str> {
+    let names = gitignore.lines().filter_map(|line| line.strip_prefix('/'));
+    names.map(|name| name.trim_end_matches('/')).collect()
+}
+
 #[test]
 fn the_checks_see_what_they_look_for() {
+    assert_eq!(ignored_at_top("/target\n# not\n*.db\n/data/\n!/tests/**\n"), ["target", "data"]);
     for (text, expected) in [
         ("use crate::engine::State;", &["engine"][..]),
         ("use crate::{\n    model::{Event, Item},\n    lane,\n};", &["model", "lane"]),

@@ -20,5 +20,6 @@ mod report;
 mod sms;
 mod store;
 mod stories;
+mod suite;
 mod support;
 mod worker;

@@ -16,6 +16,13 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
+/// A cart of somebody who may be mailed, as a line.
+fn cart(time: &str, id: &str) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"/shop","type":"cart.item_added","time":"{time}","data":{{"customer":{{"email":"c{id}@shop.example"}},"cart_id":"c{id}","items":[{{"sku":"A","price":"50","currency":"EUR"}}]}}}}"#
+    ) + "\n"
+}
+
 #[test]
 fn a_replay_that_reads_no_row_at_all_has_failed() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -41,6 +48,57 @@ fn a_replay_that_reads_no_row_at_all_has_failed() {
         assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
         assert!(said.contains(says) && said.contains(mapping) == hint, "{args:?}: {said}");
     }
+}
+
+#[test]
+fn a_replay_without_room_for_its_lines_has_failed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let events = write(folder.path(), "events.ndjson", &cart("2026-08-01T00:00:00Z", "1"));
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a full disk");
+    let done = waypost()
+        .args(["replay", "--until", "2026-08-03T00:00:00Z", "--events", &events])
+        .stdout(full)
+        .output()
+        .expect("the command starts");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(3), "{said}");
+    assert!(said.contains("error: can't write the decisions"), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+}
+
+#[test]
+fn a_replay_reaches_from_the_year_1_to_the_year_9999() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let times = [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T12:00:00Z",
+        "9999-12-30T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+    ];
+    let carts = times.iter().zip(["1", "2", "3", "4"]).map(|(time, id)| cart(time, id));
+    let events = write(folder.path(), "events.ndjson", &carts.collect::<String>());
+    let done = replay(&[&events]);
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(said.contains("events: 4 applied, 0 late"), "{said}");
+    let lines = String::from_utf8(done.stdout).expect("text");
+    let due: Vec<String> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|line| format!("{} {}", line["at"], line["step"]).replace('"', ""))
+        .collect();
+    // Nothing is later than the last time there is, whatever an hour after it would be.
+    let expected = [
+        "0001-01-01T01:00:00Z first",
+        "0001-01-01T13:00:00Z first",
+        "0001-01-02T00:00:00Z second",
+        "0001-01-02T12:00:00Z second",
+        "9999-12-30T00:00:00Z first",
+        "9999-12-30T00:00:00Z second",
+        "9999-12-30T00:00:00Z first",
+        "9999-12-30T00:00:00Z second",
+    ];
+    assert_eq!(due, expected);
 }
 
 #[test]

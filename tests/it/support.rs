@@ -1,6 +1,8 @@
 //! What the integration tests share.
 
+use std::fs::File;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 /// Whether to run a test that takes long or needs more than Rust.
 ///
@@ -37,6 +39,32 @@ fn left(line: &str) {
     std::io::stderr().write_all(line.as_bytes()).expect("standard error takes a line");
 }
 
+/// The path of a file of public data that is no part of the project, if it is there; else says that
+/// the test is left out.
+///
+/// It is looked for in the folder that `TESTS_SHARED_DATA` names, else in `../shared/data` beside
+/// the crate. `tests/run` counts what is left out by the lines of the file `TESTS_LEFT_OUT`.
+#[must_use]
+pub(crate) fn shared_data(test: &str, name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("TESTS_SHARED_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        PathBuf::from,
+    );
+    let path = folder.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    let line =
+        format!("left out: {test}: {} is not there; set TESTS_SHARED_DATA\n", path.display());
+    // Written past the test harness, which would hide it.
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error takes a line");
+    if let Some(file) = std::env::var_os("TESTS_LEFT_OUT") {
+        let mut file = File::options().append(true).open(file).expect("the file of tests/run");
+        file.write_all(line.as_bytes()).expect("it takes a line");
+    }
+    None
+}
+
 /// The command, without the variables that are meant for the tests: to it they would be
 /// configuration that it does not know.
 #[must_use]
@@ -61,8 +89,8 @@ pub(crate) fn update() -> bool {
 
 /// The files of a folder of the crate with this extension, in the order of their names.
 #[must_use]
-pub(crate) fn files(folder: &str, extension: &str) -> Vec<std::path::PathBuf> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+pub(crate) fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.expect("an entry").path())

@@ -12,12 +12,18 @@ use super::plan::{
 use super::trie::{Node, steps};
 use super::{MappingError, words};
 use crate::decode::{ATTRIBUTES_MAX, CsvForm, ID_BYTES_MAX};
+use crate::diagnostic::did_you_mean_within;
 use crate::model::{MessageChannel, Text};
 
 /// The longest mapping file, in bytes.
 const FILE_BYTES_MAX: usize = 256 << 10;
 /// The most columns or paths that one mapping may take.
 const SLOTS_MAX: usize = 256;
+
+/// The namespaces of customers that Waypost knows.
+const NAMESPACES: [&str; 4] = ["customer_id", "email", "phone", "device"];
+/// A name so many typing mistakes away from one of them is not one of the source's own.
+const MISTYPED: usize = 2;
 
 type Result<T> = std::result::Result<T, MappingError>;
 
@@ -245,7 +251,14 @@ impl Compiler<'_> {
                 "email" => Kind::Email,
                 "phone" => Kind::Phone,
                 "device" => Kind::Device,
-                other => Kind::Other(Text::from(other)),
+                other => {
+                    // A namespace of the source's own is any other name; one mistyped is none.
+                    if let Some(help) = did_you_mean_within(other, MISTYPED, NAMESPACES) {
+                        let message = format!("`{other}` is taken for a name of your own; {help}");
+                        return Err(at(self.path, field.referenced, message));
+                    }
+                    Kind::Other(Text::from(other))
+                }
             };
             customer.push((kind, self.needed(field)?));
         }

@@ -40,6 +40,15 @@ fn mistakes_are_named_with_their_place() {
             "event: { value: order.placed }\nconsents: [ { channel: fax, status: s } ]",
             "m.yaml:6:24: `fax` is none of email, sms",
         ),
+        (
+            "event: { value: order.placed }\ncustomer: { emial: m }",
+            "m.yaml:6:20: `emial` is taken for a name of your own; did you mean `email`?",
+        ),
+        (
+            "event: { value: order.placed }\ncustomer: { customerid: c }",
+            "did you mean `customer_id`?",
+        ),
+        ("event: { value: order.placed }\ncustomer: { Phone: p }", "did you mean `phone`?"),
         ("event: { path: e, otherwise: keep }", "m.yaml:5:30: unknown variant `keep`"),
         ("event: {}", "event needs a column"),
     ] {

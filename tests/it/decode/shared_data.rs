@@ -1,30 +1,21 @@
 //! Real files, counted: public data sets that are not part of the project.
 //!
-//! They are looked for in the folder that `TESTS_SHARED_DATA` names, else in `../shared/data`
-//! beside the crate. Where they are absent, each test says that it was left out.
+//! [`shared_data`] finds them. Where they are absent, each test says that it was left out.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use waypost::decode::{Auto, Decode, Entry, Form, Raw, Reader};
 use waypost::model::{Event, Namespace, Tie, Timestamp};
 
-use super::cases::{APPEND_TIME, crate_root, shipped};
+use super::cases::{APPEND_TIME, shipped};
+use crate::support::shared_data;
 
 /// The file, if it is there; says so if it is not.
 fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("TESTS_SHARED_DATA")
-        .map_or_else(|| crate_root().join("../shared/data"), PathBuf::from);
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    // Written past the test harness, which would hide it.
-    let note = format!("left out: {} is not there; set TESTS_SHARED_DATA\n", path.display());
-    std::io::stderr().write_all(note.as_bytes()).expect("standard error");
-    None
+    shared_data(&format!("decode::shared_data of {name}"), name)
 }
 
 struct Found {

@@ -193,11 +193,11 @@ fn one_id_of_two_customers(web: &[Value], told: &Told) {
         .filter(|decision| decision.journey == "bought" && decision.at.ms() == time(twice[0]))
         .map(|decision| decision.customer.as_str())
         .collect();
-    let devices: BTreeSet<&str> = twice
+    let people: BTreeSet<&str> = twice
         .iter()
-        .map(|record| record["identityMap"]["ECID"][0]["id"].as_str().expect("a device"))
+        .map(|record| record["identityMap"]["lumaCrmId"][0]["id"].as_str().expect("an id"))
         .collect();
-    assert_eq!(buyers, devices);
+    assert_eq!(buyers, people);
 }
 
 /// The file as it is, in no order over a month: a row far ahead of those around it is a dead

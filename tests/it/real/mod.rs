@@ -29,6 +29,8 @@ use waypost::replay::{FLUSH_ROWS, Input, Options, Summary, Watch, replay, write_
 
 use plain::{plain_decisions, plain_journey};
 
+use crate::support::shared_data;
+
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
@@ -38,19 +40,7 @@ const GRACE: i64 = 10 * SECOND;
 
 /// The path of a shared file, if it is there; else says which test is left out.
 fn shared(test: &str, name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("TESTS_SHARED_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    // Written past the test harness, which would hide it.
-    let note =
-        format!("left out: real::{test}: {} is not there; set TESTS_SHARED_DATA\n", path.display());
-    std::io::stderr().write_all(note.as_bytes()).expect("standard error takes a line");
-    None
+    shared_data(&format!("real::{test}"), name)
 }
 
 /// One row of a shop's log, as the tests calculate with it.

@@ -1,5 +1,7 @@
 //! `waypost import`: history builds state and starts no run.
 
+use std::process::Stdio;
+
 use serde_json::json;
 
 use super::events::{consent, customer, event_at, order, plain};
@@ -168,4 +170,37 @@ fn an_import_is_history_for_absent_journeys_too() {
     // Bob's 90 days are over in ten days; Ann's were over before the journey was there.
     let started = super::future::decided(&shop, 11);
     assert_eq!(started, ["7002 win-back win-back/first 10"]);
+}
+
+#[test]
+fn an_import_without_room_says_so_and_goes_on_later() {
+    let shop = Shop::new(1, &[CART]);
+    let orders: Vec<String> = (0..20_000)
+        .map(|n| {
+            order_ago(
+                40,
+                &blake3::hash(&[n as u8, (n >> 8) as u8]).to_string(),
+                ANN,
+                &n.to_string(),
+            )
+        })
+        .collect();
+    shop.write("orders.ndjson", &orders.join("\n"));
+    // A limit on the size of files stands for the full disk: it needs no rights.
+    let limited = "trap '' XFSZ; ulimit -f 1000; exec \"$@\"";
+    let args = ["import", "orders", "orders.ndjson"];
+    let Err(done) = shop.start_by(&["sh", "-c", limited, "sh"], &args, Stdio::null()) else {
+        panic!("an import does not listen");
+    };
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    for word in ["error: ", "data/log.db", "nothing of this transaction was kept", "start again"] {
+        assert!(done.stderr.contains(word), "no `{word}` in {}", done.stderr);
+    }
+    let said = import(&shop, "orders", "orders.ndjson");
+    assert!(said.contains("the same was imported before, its first "), "{said}");
+    let worker = shop.start();
+    shop.wait_until_applied();
+    worker.stops();
+    let why = shop.run(&["why", "7001"]).stdout;
+    assert!(why.contains("orders: 20000\n"), "{why}");
 }
