@@ -114,10 +114,10 @@ fn report(
     let people = grouped(u64::from(args.customers));
     let files: Vec<&str> = JOURNEYS.iter().map(|(path, _)| *path).collect();
     let facts = vec![
-        ("events".to_owned(), events.display().to_string()),
-        ("decisions".to_owned(), decisions.display().to_string()),
-        ("journeys".to_owned(), files.join(", ")),
-        ("seed".to_owned(), args.seed.to_string()),
+        ("events", events.display().to_string()),
+        ("decisions", decisions.display().to_string()),
+        ("journeys", files.join(", ")),
+        ("seed", args.seed.to_string()),
     ];
     Report {
         title: format!("{span} of a made-up shop"),

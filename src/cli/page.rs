@@ -34,12 +34,12 @@ impl Page {
 
 /// The facts of a replay, with the time that its events span.
 pub(super) fn with_period(
-    mut facts: Vec<(String, String)>,
+    mut facts: Vec<(&'static str, String)>,
     summary: &Summary,
-) -> Vec<(String, String)> {
+) -> Vec<(&'static str, String)> {
     if let Some((first, last)) = summary.period {
-        facts.push(("first event".to_owned(), first.to_string()));
-        facts.push(("last event".to_owned(), last.to_string()));
+        facts.push(("first event", first.to_string()));
+        facts.push(("last event", last.to_string()));
     }
     facts
 }

@@ -93,6 +93,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         key: setup::REPLAY_KEY,
         flush_rows: FLUSH_ROWS,
     };
+    let against = args.against.as_deref().map(against).transpose()?;
     let page = args.html.as_deref().map(Page::create).transpose()?;
     let gather = page.as_ref().map(|_| Gather::new(&journeys.plans));
     let catalog = Catalog::new(journeys.plans, config.rules());
@@ -102,7 +103,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         bar: bar("replaying", None),
         rows: 0,
         gather,
-        against: args.against.as_deref().map(against).transpose()?,
+        against,
     };
     let summary = replay(catalog, &options, &mut lines)?;
     lines.out.flush().context("can't write the decisions")?;
@@ -121,27 +122,33 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         table::differences(path, &against.differences());
     }
     if let (Some(page), Some(gather)) = (page, lines.gather) {
-        let files: Vec<String> =
-            args.events.iter().map(|path| path.display().to_string()).collect();
-        let history = args.history.iter().map(|path| path.display().to_string());
-        let mut facts = vec![("events".to_owned(), files.join(", "))];
-        facts.extend(history.map(|path| ("history".to_owned(), path)));
-        facts.push(("journeys".to_owned(), folder.display().to_string()));
-        let file =
-            configured.file.map_or("none (defaults)".to_owned(), |f| f.display().to_string());
-        facts.push(("configuration".to_owned(), file));
-        if args.assume_reachable {
-            facts.push(("unknown consent".to_owned(), "assumed (--assume-reachable)".to_owned()));
-        }
-        let about = "Recorded events through the journeys with a virtual clock. Nothing was sent.";
-        page.write(&Report {
-            title: format!("Replay of {}", files[0]),
-            about: about.to_owned(),
-            facts: page::with_period(facts, &summary),
-            ..gather.report(&summary)
-        })?;
+        let mut report = gather.report(&summary);
+        describe(&mut report, args, folder, configured.file.as_deref());
+        report.facts = page::with_period(report.facts, &summary);
+        page.write(&report)?;
     }
     Ok(Outcome::Done)
+}
+
+/// Says in a report what was replayed.
+fn describe(report: &mut Report, args: &Args, journeys: &Path, config: Option<&Path>) {
+    let names = |paths: &[PathBuf]| {
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        names.join(", ")
+    };
+    report.title = format!("Replay of {}", names(&args.events));
+    report.about =
+        "Recorded events through the journeys with a virtual clock. Nothing was sent.".to_owned();
+    report.facts.push(("events", names(&args.events)));
+    if !args.history.is_empty() {
+        report.facts.push(("history", names(&args.history)));
+    }
+    report.facts.push(("journeys", journeys.display().to_string()));
+    let config = config.map_or("none (defaults)".to_owned(), |file| file.display().to_string());
+    report.facts.push(("configuration", config));
+    if args.assume_reachable {
+        report.facts.push(("unknown addresses and consent", "assumed".to_owned()));
+    }
 }
 
 /// The files with how each is read, history first.

@@ -131,10 +131,10 @@ fn known_until(lanes: &[LaneRow]) -> Option<String> {
     least.map(|watermark| watermark.to_string())
 }
 
-fn facts(lanes: &[LaneRow], state: &Path) -> Vec<(String, String)> {
+fn facts(lanes: &[LaneRow], state: &Path) -> Vec<(&'static str, String)> {
     vec![
-        ("store".to_owned(), state.display().to_string()),
-        ("time has come to".to_owned(), known_until(lanes).unwrap_or_else(|| "nowhere yet".into())),
+        ("store", state.display().to_string()),
+        ("time has come to", known_until(lanes).unwrap_or_else(|| "nowhere yet".into())),
     ]
 }
 

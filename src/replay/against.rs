@@ -19,7 +19,9 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Against {
     before: BTreeMap<MessageId, Known>,
-    differences: Differences,
+    found: Differences,
+    /// The first that differ, by time, customer and message.
+    named: BTreeMap<(Timestamp, Text, MessageId), Difference>,
 }
 
 /// How two replays differ in the messages that would be sent.
@@ -31,7 +33,6 @@ pub struct Differences {
     pub customers: BTreeSet<Text>,
     /// The first messages that differ, by time, then customer.
     pub first: Vec<Difference>,
-    named: BTreeMap<(Timestamp, Text, MessageId), Difference>,
 }
 
 /// How many messages of a journey are what they were, and how many are not.
@@ -140,13 +141,13 @@ impl Against {
             before,
             after,
         };
-        self.differences.count(decision.message, difference, same_content);
+        self.count(decision.message, difference, same_content);
     }
 
     /// How they differ, once all decisions of this replay were taken in.
     #[must_use]
     pub fn differences(mut self) -> Differences {
-        for (message, known) in self.before {
+        for (message, known) in std::mem::take(&mut self.before) {
             let difference = Difference {
                 customer: known.customer,
                 journey: known.journey,
@@ -154,21 +155,18 @@ impl Against {
                 before: Some((known.at, known.withheld)),
                 after: None,
             };
-            self.differences.count(message, difference, false);
+            self.count(message, difference, false);
         }
-        let named = std::mem::take(&mut self.differences.named);
-        self.differences.first = named.into_values().collect();
-        self.differences
+        self.found.first = self.named.into_values().collect();
+        self.found
     }
-}
 
-impl Differences {
     fn count(&mut self, message: MessageId, difference: Difference, same_content: bool) {
         let sent = |fate: Option<(Timestamp, Option<Reason>)>| {
             fate.filter(|(_, withheld)| withheld.is_none()).map(|(at, _)| at)
         };
         let (before, after) = (sent(difference.before), sent(difference.after));
-        let counts = self.journeys.entry(difference.journey.clone()).or_default();
+        let counts = self.found.journeys.entry(difference.journey.clone()).or_default();
         let count = match (before, after) {
             (None, None) => return,
             (Some(before), Some(after)) if before != after => &mut counts.moved,
@@ -181,7 +179,7 @@ impl Differences {
             (None, Some(_)) => &mut counts.new,
         };
         *count += 1;
-        self.customers.insert(difference.customer.clone());
+        self.found.customers.insert(difference.customer.clone());
         let at = before.min(after).or(before).or(after).unwrap_or_default();
         self.named.insert((at, difference.customer.clone(), message), difference);
         if self.named.len() > NAMED_MAX {

@@ -201,3 +201,88 @@ impl Input {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journey::{Class, Version};
+    use crate::model::{MessageChannel, MessageId, Timestamp};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_ms(second * 1_000)
+    }
+
+    fn trace(second: i64, kind: TraceKind, run: Option<u128>, detail: &str) -> Trace {
+        Trace {
+            at: at(second),
+            kind,
+            journey: run.map(|_| ("j".into(), Version(1))),
+            run: run.map(RunId),
+            step: None,
+            reason: None,
+            detail: Some(detail.into()),
+        }
+    }
+
+    fn decision(second: i64, run: u128) -> Decision {
+        Decision {
+            message: MessageId(run),
+            customer: "ann".into(),
+            journey: "j".into(),
+            version: Version(1),
+            run: RunId(run),
+            step: "first".into(),
+            occurrence: 0,
+            channel: MessageChannel::Email,
+            template: "t".into(),
+            class: Class::Marketing,
+            at: at(second),
+            settle_ms: 0,
+            expires: None,
+            window_end: None,
+            withheld: None,
+            data: "{}".to_owned(),
+        }
+    }
+
+    /// A device's run, a merge into customer 2, and what comes of the run.
+    fn merged(begins_with: &[Trace]) -> Gather {
+        let mut gather = Gather::new(&[]);
+        for trace in begins_with {
+            gather.trace(CustomerId(1), trace);
+        }
+        let merge = |other: u128| trace(3, TraceKind::Merged, None, &CustomerId(other).to_string());
+        gather.trace(CustomerId(1), &merge(2));
+        gather.trace(CustomerId(2), &merge(1));
+        gather.decision(&decision(4, 7));
+        gather.trace(CustomerId(2), &trace(5, TraceKind::Stopped, Some(7), "order.placed"));
+        gather
+    }
+
+    #[test]
+    fn a_story_goes_on_after_a_merge_and_has_no_hole() {
+        let starts = [trace(1, TraceKind::Started, Some(7), "cart.changed")];
+        let story = merged(&starts).story().expect("a story");
+        let kinds: Vec<Kind> = story.lines.iter().map(|line| line.kind).collect();
+        assert_eq!(kinds, [Kind::Started, Kind::Merged, Kind::Sent, Kind::Stopped]);
+        // Run 7 began before anybody looked, or there is too much to tell.
+        let other = [trace(1, TraceKind::Started, Some(6), "cart.changed")];
+        assert_eq!(merged(&other).story(), None);
+        let mut novel = starts.to_vec();
+        novel.resize(2 * ENTRIES_MAX, trace(2, TraceKind::Waits, Some(7), ""));
+        assert_eq!(merged(&novel).story(), None);
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_customers() {
+        let mut gather = Gather::new(&[]);
+        for customer in 0..5 * FOLLOWED_MAX as u128 {
+            let starts = trace(1, TraceKind::Started, Some(customer), "cart.changed");
+            gather.trace(CustomerId(customer), &starts);
+            let sent = decision(2, customer);
+            gather.decision(&Decision { step: Text::from(customer.to_string()), ..sent });
+        }
+        assert_eq!((gather.followed.len(), gather.runs.len()), (FOLLOWED_MAX, FOLLOWED_MAX));
+        assert_eq!(gather.samples().count(), SAMPLES_MAX);
+    }
+}

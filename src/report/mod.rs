@@ -32,7 +32,7 @@ pub struct Report {
     /// What was run, in a sentence or two.
     pub about: String,
     /// What was run, item by item: files, period, configuration.
-    pub facts: Vec<(String, String)>,
+    pub facts: Vec<(&'static str, String)>,
     /// What came of each journey.
     pub journeys: Vec<Journey>,
     /// What was read; `None` for a report of a store.
@@ -175,9 +175,7 @@ impl Journey {
         }
         for (name, messages) in &funnel.steps {
             let step = self.step(name);
-            if messages.send > 0 {
-                step.messages.insert((MessageStatus::Decided, None), messages.send);
-            }
+            step.messages.insert((MessageStatus::Decided, None), messages.send);
             for (reason, count) in &messages.withheld {
                 step.messages.insert((MessageStatus::Withheld, Some(*reason)), *count);
             }

@@ -75,7 +75,7 @@ fn report(text: &dyn Fn(&str) -> String) -> Report {
     Report {
         title: text("A week of a made-up shop"),
         about: text("What 1,000 people did in a shop."),
-        facts: vec![(text("events"), text("waypost-demo/events.ndjson"))],
+        facts: vec![("events", text("waypost-demo/events.ndjson"))],
         journeys: vec![cart, quiet],
         input: Some(Input {
             events: 5_137,
