@@ -112,12 +112,20 @@ fn complete(item: &mut Json, shop: &Shop) {
             item.remove(field);
         }
     }
+    if let Some(Json::String(options)) = item.get_mut("options") {
+        *options = readable(options);
+    }
     if let (None, Some(pattern)) = (item.get("url"), &shop.product_url)
         && let Some(sku) = item.get("sku").and_then(Json::as_str)
     {
         let url = pattern.replace("{sku}", &link::encode(sku));
         item.insert("url".to_owned(), url.into());
     }
+}
+
+/// Chosen options as a person reads them: `color=red;size=S` is what makes equal choices equal.
+fn readable(options: &str) -> String {
+    options.split(';').map(|option| option.replacen('=', ": ", 1)).collect::<Vec<_>>().join(", ")
 }
 
 /// The way back to the very cart; `None` where the shop names none, or needs an id that is not
@@ -167,7 +175,10 @@ mod tests {
             "cart": {
                 "id": "a b/c",
                 "items": [
-                    { "sku": "A/1", "url": "javascript:alert(1)", "image": "/a.jpg" },
+                    {
+                        "sku": "A/1", "url": "javascript:alert(1)", "image": "/a.jpg",
+                        "options": "color=red;note=a=b;size=S",
+                    },
                     { "sku": "B", "url": "https://fernhill.example/b", "image": "https://x.example/b.jpg" },
                 ],
             },
@@ -177,7 +188,11 @@ mod tests {
         assert_eq!(whole["cart_url"], "https://fernhill.example/cart?c=a%20b%2Fc");
         assert_eq!(
             whole["cart"]["items"][0],
-            json!({ "sku": "A/1", "url": "https://fernhill.example/p/A%2F1" })
+            json!({
+                "sku": "A/1",
+                "url": "https://fernhill.example/p/A%2F1",
+                "options": "color: red, note: a=b, size: S",
+            })
         );
         assert_eq!(whole["cart"]["items"][1], data["cart"]["items"][1]);
         assert_eq!(

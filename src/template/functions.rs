@@ -175,6 +175,18 @@ pub const FUNCTIONS: &[Function] = &[
         },
     ),
     function(
+        "without",
+        "without browse.items orders.last_items",
+        "The products of the first list that are not in the second, told by their sku.",
+        &[Takes::A(ITEMS), Takes::A(ITEMS)],
+        Kind::Items,
+        |call| {
+            let skus: Vec<&Json> = call.items(1)?.iter().map(|item| &item["sku"]).collect();
+            let left = call.items(0)?.iter().filter(|item| !skus.contains(&&item["sku"]));
+            Ok(left.cloned().collect())
+        },
+    ),
+    function(
         "join",
         "join (first cart.items 3) \"name\" \", \"",
         "One field of each product, where it is there, with a text between them.",

@@ -27,7 +27,7 @@ const LINES: [&str; 19] = [
 ];
 /// Elements with an empty line around them.
 const PARAGRAPHS: [&str; 6] = ["p", "h1", "h2", "h3", "h4", "hr"];
-/// Elements of which nothing is read.
+/// Elements of which nothing is read, as of those that say so: `<a aria-hidden="true">`.
 const SILENT: [&str; 5] = ["head", "script", "style", "title", "noscript"];
 
 /// The text of a mail's HTML.
@@ -131,7 +131,8 @@ impl<'a> Writer<'a> {
             .map_or(inner.len(), |length| length + usize::from(closes));
         let name = inner[usize::from(closes)..name_end].to_ascii_lowercase();
         let attributes = &inner[name_end..];
-        if SILENT.contains(&name.as_str()) && !closes {
+        let hidden = attribute(attributes, "aria-hidden").as_deref() == Some("true");
+        if (hidden || SILENT.contains(&name.as_str())) && !closes {
             let close = format!("</{name}");
             let lower = self.rest().to_ascii_lowercase();
             self.at += lower.find(&close).unwrap_or(lower.len());
@@ -289,6 +290,10 @@ mod tests {
                 "Your {{x}} <{{cart_url}}>\n",
             ),
             ("<a href=\"https://s.example\"><img alt=\"\"></a>", ""),
+            (
+                "<a href=\"https://s.example\" aria-hidden=\"true\"><img src=\"x\" alt=\"Sock\"></a><b>Sock</b>",
+                "Sock\n",
+            ),
             ("a<!--[if mso]><p>Outlook</p><![endif]-->b", "ab\n"),
             ("<!--[if !mso]><!--><p>all</p><!--<![endif]-->", "all\n"),
             (
