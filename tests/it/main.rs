@@ -14,4 +14,5 @@ mod real;
 mod store;
 mod stories;
 mod support;
+mod templates;
 mod worker;
