@@ -31,10 +31,12 @@ pub(super) fn check(
     lines: &mut Lines,
     report: &mut Report,
 ) -> Option<()> {
+    let starts = line_starts(&whole.text);
     let template = match Template::compile(&whole.text) {
         Ok(template) => template,
         Err(error) => {
-            let at = error.pos().map_or(0, |(line, column)| offset(&whole.text, line, column));
+            let at =
+                error.pos().map_or(0, |(line, column)| offset(&whole.text, &starts, line, column));
             let end = whole.text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
             let found = whole.error(Code::TemplateSyntax, at..end, syntax(&error))?;
             let help = "blocks end with the name they begin with, and texts stand in quotes";
@@ -46,7 +48,7 @@ pub(super) fn check(
         whole,
         lines,
         report,
-        starts: line_starts(&whole.text),
+        starts,
         scopes: Scopes::new(schema),
         levels: 0,
         known: Vec::new(),
@@ -72,8 +74,9 @@ fn line_starts(text: &str) -> Vec<usize> {
     std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
 }
 
-fn offset(text: &str, line: usize, column: usize) -> usize {
-    let start = line_starts(text).get(line.saturating_sub(1)).copied().unwrap_or(text.len());
+/// The byte at a line and column, both from 1, as the parser counts them.
+fn offset(text: &str, starts: &[usize], line: usize, column: usize) -> usize {
+    let start = starts.get(line.saturating_sub(1)).copied().unwrap_or(text.len());
     let rest = text[start..].char_indices().nth(column.saturating_sub(1));
     rest.map_or(text.len(), |(at, _)| start + at)
 }
@@ -106,7 +109,7 @@ impl Checker<'_> {
         if self.levels <= LEVELS_MAX * 4 {
             for (index, element) in template.elements.iter().enumerate() {
                 if let Some(place) = template.mapping.get(index) {
-                    self.tag = self.offset(place.0, place.1);
+                    self.tag = offset(&self.whole.text, &self.starts, place.0, place.1);
                 }
                 self.element(element);
             }
@@ -115,12 +118,6 @@ impl Checker<'_> {
             self.fail(Code::TemplateSyntax, self.tag_span(), "blocks are nested too deeply", help);
         }
         self.levels -= 1;
-    }
-
-    fn offset(&self, line: usize, column: usize) -> usize {
-        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
-        let rest = self.whole.text[start..].char_indices().nth(column.saturating_sub(1));
-        rest.map_or(start, |(at, _)| start + at)
     }
 
     fn element(&mut self, element: &TemplateElement) {

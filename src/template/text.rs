@@ -1,6 +1,7 @@
 //! The text part of a mail for which none is written: what its HTML says, with the addresses of its
 //! links. Handlebars tags stay where they are, so it is derived once, at load time.
 
+use super::markup::end_tag;
 use super::tags::{self, Tag};
 
 /// Elements that begin a line of their own.
@@ -122,7 +123,7 @@ impl<'a> Writer<'a> {
 
     fn element(&mut self) {
         let end = self.element_end();
-        let inner = &self.html[self.at + 1..end - 1];
+        let inner = self.html[self.at + 1..end].trim_end_matches('>');
         self.at = end;
         let closes = inner.starts_with('/');
         let name_end = inner[usize::from(closes)..]
@@ -131,9 +132,7 @@ impl<'a> Writer<'a> {
         let name = inner[usize::from(closes)..name_end].to_ascii_lowercase();
         let attributes = &inner[name_end..];
         if SILENT.contains(&name.as_str()) && !closes {
-            let close = format!("</{name}");
-            let lower = self.rest().to_ascii_lowercase();
-            self.at += lower.find(&close).unwrap_or(lower.len());
+            self.at += end_tag(self.rest(), &name);
             return;
         }
         match name.as_str() {
