@@ -24,13 +24,8 @@ const LOOPS_MAX: usize = 2;
 /// Where each variable that a template names first stands, as `file:line`.
 pub(super) type Lines = BTreeMap<String, String>;
 
-/// Parses a text and checks what it names; mistakes go to the report. `None` if it can't be parsed.
-pub(super) fn check(
-    whole: &Spliced,
-    schema: Schema<'_>,
-    lines: &mut Lines,
-    report: &mut Report,
-) -> Option<()> {
+/// Parses a text and checks what it names; mistakes go to the report.
+pub(super) fn check(whole: &Spliced, schema: Schema<'_>, lines: &mut Lines, report: &mut Report) {
     let starts = line_starts(&whole.text);
     let template = match Template::compile(&whole.text) {
         Ok(template) => template,
@@ -38,10 +33,13 @@ pub(super) fn check(
             let at =
                 error.pos().map_or(0, |(line, column)| offset(&whole.text, &starts, line, column));
             let end = whole.text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
-            let found = whole.error(Code::TemplateSyntax, at..end, syntax(&error))?;
-            let help = "blocks end with the name they begin with, and texts stand in quotes";
-            report.push(found.help(help));
-            return None;
+            // Blocks are known to end: what is left is the inside of a tag.
+            let message = "this is not written correctly";
+            if let Some(found) = whole.error(Code::TemplateSyntax, at..end, message) {
+                let help = "write a function first, then what it takes; texts stand in quotes";
+                report.push(found.help(help));
+            }
+            return;
         }
     };
     let mut checker = Checker {
@@ -55,18 +53,6 @@ pub(super) fn check(
         tag: 0,
     };
     checker.template(&template);
-    Some(())
-}
-
-/// What the parser says, in words of this project.
-fn syntax(error: &handlebars::TemplateError) -> String {
-    use handlebars::TemplateErrorReason as Reason;
-    match error.reason() {
-        Reason::MismatchingClosedHelper(open, close) => {
-            format!("`{{{{#{open}}}}}` is closed by `{{{{/{close}}}}}`")
-        }
-        _ => "this is not written correctly, or a block that is open has no end".to_owned(),
-    }
 }
 
 /// Where each line of a text begins.

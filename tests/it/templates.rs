@@ -111,6 +111,29 @@ fn shipped_templates_are_sound() {
     assert!(output.status.success() && said.contains("templates checked: no mistakes"), "{said}");
 }
 
+/// A configuration that lacks what templates print would make each message fail.
+#[test]
+fn check_names_what_the_configuration_lacks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = env!("CARGO_MANIFEST_DIR");
+    let write = |shop: &str| {
+        let text = format!(
+            "journeys: {root}/journeys\ntemplates: {root}/templates\nshops: {{ default: {{ {shop} }} }}\n"
+        );
+        std::fs::write(folder.path().join("waypost.yaml"), text).expect("a file");
+        let output = waypost().current_dir(folder.path()).arg("check").output();
+        let output = output.expect("the command runs");
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let told = write("name: Fernhill");
+    assert!(told.contains("set shops.default.postal_address"), "{told}");
+    assert!(told.contains("set shops.default.cart_url"), "{told}");
+    assert!(!told.contains("set shops.default.name"), "{told}");
+    let told = write("name: F, postal_address: Main Street 1, cart_url: 'https://f.example/cart'");
+    assert!(!told.contains("warning"), "{told}");
+}
+
 #[test]
 fn preview_shows_what_a_customer_would_get() {
     let folder = tempfile::tempdir().expect("a folder");
