@@ -131,7 +131,7 @@ async fn parts(folder: &Path) -> (Parts<SystemClock>, LogReader, SqliteLedger) {
         let text = std::fs::read_to_string(&path).unwrap();
         sources.push(SourceFile::new(path.display().to_string(), text));
     }
-    let (id, files) = release::pack(&sources, &Rules::default()).unwrap();
+    let (id, files) = release::pack(&sources, &[], &Rules::default()).unwrap();
     let at = clock.now();
     log.put_release(id, &files, at).await.unwrap();
     let records = vec![Record::Control(Box::new(Control { release: id, at }))];
@@ -153,6 +153,7 @@ async fn parts(folder: &Path) -> (Parts<SystemClock>, LogReader, SqliteLedger) {
     let identify = Identify::stored(log.identity_key());
     let backlog = Backlog::of(&log).await.unwrap();
     let parts = Parts {
+        sending: None,
         log,
         store,
         identify,

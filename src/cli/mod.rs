@@ -9,6 +9,7 @@ mod import;
 mod messages;
 mod outgoing;
 mod page;
+mod preview;
 mod replay;
 mod report;
 mod run;
@@ -33,7 +34,8 @@ use clap::{Parser, Subcommand};
 ///
 /// Examples:
 ///   waypost demo                              a week of a made-up shop, two journeys over it
-///   waypost check                             every mistake in journeys and configuration
+///   waypost check                             every mistake in journeys, templates, configuration
+///   waypost preview --out previews            every template as customers would get it
 ///   waypost replay --events week.ndjson       what would have been sent, and what not, and why
 ///   waypost run                               the worker
 ///   waypost why ann@shop.example              why somebody got a message, or did not
@@ -62,6 +64,7 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Check(check::Args),
+    Preview(preview::Args),
     Replay(replay::Args),
     Run(run::Args),
     Verify(verify::Args),
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args, config),
+        Command::Preview(args) => preview::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Run(args) => run::run(&args, config),
         Command::Verify(args) => verify::run(&args, config),

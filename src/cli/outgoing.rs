@@ -75,9 +75,9 @@ fn smtp(smtp: &config::Smtp) -> anyhow::Result<Smtp> {
         host: smtp.host.clone(),
         port: smtp.port,
         security: match smtp.tls {
-            config::Tls::Implicit => Security::Implicit,
-            config::Tls::StartTls => Security::StartTls,
-            config::Tls::None => Security::None,
+            config::Protection::Implicit => Security::Implicit,
+            config::Protection::StartTls => Security::StartTls,
+            config::Protection::None => Security::None,
         },
         allow_clear: false,
         hello: hello(),

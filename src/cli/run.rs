@@ -19,7 +19,7 @@ use crate::template::TemplateFile;
 use crate::worker::{Backlog, Clock, Options, Parts, Sending, SystemClock};
 use crate::{release, worker};
 
-use super::setup::TemplatesRead;
+use super::setup::SoundTemplates;
 use super::talk::say;
 use super::{Outcome, outgoing, setup};
 
@@ -55,12 +55,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let config = configured.config;
     let templates = setup::templates_folder(None, &config.templates);
     let journeys = setup::journeys(&config.journeys, templates.as_deref())?;
-    let templates = setup::templates(&config.templates)?;
-    let misfits = templates.compiled.check(&journeys.plans);
-    setup::show(&misfits);
-    if misfits.has_errors() {
-        bail!("the journeys name templates that can't be sent; see above");
-    }
+    let templates = setup::sound_templates(&config.templates, &journeys.plans)?;
     setup::folders(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args, &config, &journeys, templates))?;
@@ -73,7 +68,7 @@ async fn serve(
     args: &Args,
     config: &Config,
     journeys: &setup::Journeys,
-    templates: TemplatesRead,
+    templates: SoundTemplates,
 ) -> anyhow::Result<()> {
     let clock = SystemClock;
     let options = options(args, config)?;

@@ -50,7 +50,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let configured = setup::configuration(config)?;
     let config = configured.config;
-    let templates = setup::templates(&config.templates)?.compiled;
+    let templates = setup::sound_templates(&config.templates, &[])?.compiled;
     let channel = match args.to.contains('@') {
         true => MessageChannel::Email,
         false => MessageChannel::Sms,

@@ -1,5 +1,6 @@
 //! What most commands begin with: the configuration, the journeys, the decoders.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,14 +52,40 @@ pub(super) fn say_configuration(configured: &Configured) {
     }
 }
 
-/// Reads and compiles the journeys; mistakes in them are shown and end the command.
+/// Reads and compiles templates; mistakes in them are in the report.
+pub(super) fn templates(folder: &Path) -> anyhow::Result<(Templates, Report)> {
+    let files = Templates::read(folder)?;
+    Ok(Templates::compile(&files, &folder.display().to_string()))
+}
+
+/// Templates that compile and fit the journeys, with the files they were made of.
+pub(super) struct SoundTemplates {
+    pub files: Vec<TemplateFile>,
+    pub compiled: Templates,
+}
+
+/// Reads and compiles templates and holds the journeys against them; mistakes are shown and end
+/// the command.
+pub(super) fn sound_templates(folder: &Path, plans: &[Plan]) -> anyhow::Result<SoundTemplates> {
+    let files = Templates::read(folder)?;
+    let (compiled, mut report) = Templates::compile(&files, &folder.display().to_string());
+    report.extend(compiled.check(plans));
+    show(&report);
+    if report.has_errors() {
+        bail!("the templates have mistakes; see above");
+    }
+    Ok(SoundTemplates { files, compiled })
+}
+
+/// Reads and compiles the journeys; mistakes in them are shown and end the command. Of the templates
+/// only the names are looked at.
 pub(super) fn journeys(folder: &Path, templates: Option<&Path>) -> anyhow::Result<Journeys> {
     let sources =
         if folder.is_file() { vec![files::source(folder)?] } else { files::journeys(folder)? };
     if sources.is_empty() {
         bail!("no journey files (*.yaml) in {}", folder.display());
     }
-    let names = templates.map(files::templates).transpose()?;
+    let names = templates.map(template_names).transpose()?;
     let (plans, report) = compile(&sources, names.as_ref());
     show(&report);
     if report.has_errors() {
@@ -67,22 +94,9 @@ pub(super) fn journeys(folder: &Path, templates: Option<&Path>) -> anyhow::Resul
     Ok(Journeys { sources, plans })
 }
 
-/// Templates that compile.
-pub(super) struct TemplatesRead {
-    pub files: Vec<TemplateFile>,
-    pub compiled: Templates,
-}
-
-/// Reads and compiles the templates; mistakes in them are shown and end the command. A folder that
-/// is not there has none.
-pub(super) fn templates(folder: &Path) -> anyhow::Result<TemplatesRead> {
-    let files = if folder.is_dir() { Templates::read(folder)? } else { Vec::new() };
-    let (compiled, report) = Templates::compile(&files, &folder.display().to_string());
-    show(&report);
-    if report.has_errors() {
-        bail!("the templates have mistakes; see above");
-    }
-    Ok(TemplatesRead { files, compiled })
+fn template_names(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let (templates, _) = templates(folder)?;
+    Ok(templates.names().map(str::to_owned).collect())
 }
 
 /// Makes the folders of the two files, where they are not there yet.

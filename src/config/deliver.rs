@@ -60,7 +60,7 @@ pub struct Smtp {
     /// Its port.
     pub port: u16,
     /// How the way there is kept secret.
-    pub tls: Tls,
+    pub tls: Protection,
     /// Certificates that are trusted beside the well-known ones.
     pub ca_file: Option<PathBuf>,
     /// User and password.
@@ -69,7 +69,7 @@ pub struct Smtp {
 
 /// How the way to an SMTP server is kept secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tls {
+pub enum Protection {
     /// TLS from the first byte.
     Implicit,
     /// TLS after STARTTLS; nothing goes without it.
@@ -208,12 +208,12 @@ impl Lower<'_> {
     fn smtp(&mut self, smtp: Spanned<SmtpSyntax>) -> Smtp {
         let Spanned { value: smtp, span } = smtp;
         let tls = match smtp.tls.as_ref().map(|tls| tls.value) {
-            Some(TlsWord::Implicit) | None => Tls::Implicit,
-            Some(TlsWord::StartTls) => Tls::StartTls,
-            Some(TlsWord::None) => Tls::None,
+            Some(TlsWord::Implicit) | None => Protection::Implicit,
+            Some(TlsWord::StartTls) => Protection::StartTls,
+            Some(TlsWord::None) => Protection::None,
         };
         let here = matches!(smtp.host.as_str(), "localhost" | "127.0.0.1" | "::1");
-        if let Some(written) = smtp.tls.filter(|_| tls == Tls::None && !here) {
+        if let Some(written) = smtp.tls.filter(|_| tls == Protection::None && !here) {
             let message = "mails and the password would be readable on the way";
             let help = "write `starttls` or `implicit`; `none` is for a server on this machine";
             self.fail(Code::BadValue, &written.span, message, help);
@@ -234,7 +234,7 @@ impl Lower<'_> {
         };
         Smtp {
             host: smtp.host,
-            port: smtp.port.unwrap_or(if tls == Tls::Implicit { 465 } else { 587 }),
+            port: smtp.port.unwrap_or(if tls == Protection::Implicit { 465 } else { 587 }),
             tls,
             ca_file: smtp.ca_file.map(|file| self.base.join(file.0)),
             login,

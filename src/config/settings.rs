@@ -10,7 +10,7 @@ use crate::model::Delay;
 use crate::yaml::{Kind, Node};
 
 use super::env::Overlaid;
-use super::{Audience, Config, Deliver, Input, InputFormat, Secret, Tls, TwilioSender};
+use super::{Audience, Config, Deliver, Input, InputFormat, Secret, Protection, TwilioSender};
 
 /// One key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,9 +150,9 @@ impl Settings<'_> {
             self.add("smtp.host", smtp.host.as_str());
             self.add("smtp.port", smtp.port);
             let tls = match smtp.tls {
-                Tls::Implicit => "implicit",
-                Tls::StartTls => "starttls",
-                Tls::None => "none",
+                Protection::Implicit => "implicit",
+                Protection::StartTls => "starttls",
+                Protection::None => "none",
             };
             self.add("smtp.tls", tls);
             self.add("smtp.ca_file", smtp.ca_file.as_ref().map(|file| file.display().to_string()));

@@ -128,7 +128,7 @@ fn messages_are_caught_unless_a_provider_is_named() {
     let deliver =
         read(&text, &[("WAYPOST_SMTP_PASSWORD", "hidden-too")]).expect("a configuration").deliver;
     let smtp = deliver.smtp.clone().expect("a server");
-    assert_eq!((smtp.port, smtp.tls), (465, Tls::Implicit));
+    assert_eq!((smtp.port, smtp.tls), (465, Protection::Implicit));
     assert_eq!(
         deliver.audience,
         Audience::Only {

@@ -235,6 +235,7 @@ mod tests {
             occurrence: 0,
             channel: MessageChannel::Email,
             template: "t".into(),
+            topic: None,
             class: Class::Marketing,
             at: at(second),
             settle_ms: 0,

@@ -7,6 +7,7 @@ mod deliveries;
 mod journey;
 mod listing;
 mod read;
+mod suppressions;
 mod write;
 
 pub use deliveries::Recovered;

@@ -1,10 +1,10 @@
 //! From a mail's markup to the HTML that sending renders: MJML compiled, styles inlined, preheader,
 //! title and language put in.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
+use std::panic::catch_unwind;
 
-use css_inline::{CSSInliner, InlineOptions};
 use mrml::prelude::parser::noop_loader::NoopIncludeLoader;
 use mrml::prelude::parser::{Error as ParseError, ParserOptions};
 use mrml::prelude::render::RenderOptions;
@@ -12,42 +12,50 @@ use mrml::prelude::render::RenderOptions;
 use crate::diagnostic::{Code, Report};
 
 use super::folder::Format;
+use super::inline::inlined;
 use super::markup::Markup;
 use super::tags;
 
 /// Compiles the markup to HTML with Handlebars in it; mistakes go to the report.
 pub(super) fn html(markup: &Markup, format: Format, report: &mut Report) -> Option<String> {
+    // The parser of MJML panics on some texts that are none (a `>` after letters beyond ASCII where
+    // an attribute belongs): that is a mistake in the file, and no reason to end.
+    match catch_unwind(|| made(markup, format)) {
+        Ok(Ok(html)) => Some(html),
+        Ok(Err((range, message))) => {
+            let found = markup.safe.error(Code::Markup, range, message)?;
+            let help =
+                "each element that is opened is closed, and values of attributes stand in quotes";
+            report.push(found.help(help));
+            None
+        }
+        Err(_) => {
+            let found = markup.safe.error(Code::Markup, 0..1, "this can't be made a mail")?;
+            report.push(found.help("look for signs that stand outside of elements and quotes"));
+            None
+        }
+    }
+}
+
+/// The HTML, or where it can't be made, and why.
+fn made(markup: &Markup, format: Format) -> Result<String, (Range<usize>, String)> {
+    let unread = || (0..1, "a style of this mail can't be read".to_owned());
     if format == Format::Html {
-        return inlined(&markup.safe.text, None).or_else(|| unfit(markup, report));
+        return inlined(&markup.safe.text, None).ok_or_else(unread);
     }
     let options = ParserOptions { include_loader: Box::new(NoopIncludeLoader) };
-    let parsed = match mrml::parse_with_options(&markup.safe.text, &options) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            let (range, message) = place(&error, markup.safe.text.len());
-            let found = markup.safe.error(Code::Markup, range, message)?;
-            report.push(found.help(
-                "each element that is opened is closed, and values of attributes stand in quotes",
-            ));
-            return None;
-        }
-    };
+    let parsed = mrml::parse_with_options(&markup.safe.text, &options)
+        .map_err(|error| place(&error, markup.safe.text.len()))?;
     // Without fonts of the crate's choosing, which every mail would load from elsewhere.
     let options = RenderOptions { fonts: HashMap::new(), ..RenderOptions::default() };
-    let Ok(html) = parsed.element.render(&options) else { return unfit(markup, report) };
+    let html = parsed.element.render(&options).map_err(|error| (0..1, error.to_string()))?;
     if markup.inline_styles.is_empty() {
-        return Some(html);
+        return Ok(html);
     }
-    inlined(&html, Some(&markup.inline_styles)).or_else(|| unfit(markup, report))
+    inlined(&html, Some(&markup.inline_styles)).ok_or_else(unread)
 }
 
-fn unfit<T>(markup: &Markup, report: &mut Report) -> Option<T> {
-    let found = markup.safe.error(Code::Markup, 0..1, "this can't be made a mail")?;
-    report.push(found.help("a style in it is not valid CSS"));
-    None
-}
-
-fn place(error: &ParseError, length: usize) -> (std::ops::Range<usize>, String) {
+fn place(error: &ParseError, length: usize) -> (Range<usize>, String) {
     let at = |span: &mrml::prelude::parser::Span| span.start..span.end.max(span.start + 1);
     match error {
         ParseError::UnexpectedElement { position, .. } => {
@@ -68,83 +76,6 @@ fn place(error: &ParseError, length: usize) -> (std::ops::Range<usize>, String) 
         }
         other => (0..1, other.to_string()),
     }
-}
-
-/// The HTML with styles put into its elements: its own, or those given.
-///
-/// An HTML parser moves text out of tables, where loops stand; so each Handlebars tag is a comment
-/// while it looks, and a word within attributes.
-fn inlined(html: &str, styles: Option<&str>) -> Option<String> {
-    if styles.is_none() && !html.contains("<style") {
-        return Some(html.to_owned());
-    }
-    let found = tags::tags(html).ok()?;
-    let mut hidden = String::with_capacity(html.len());
-    let mut from = 0;
-    for (index, tag) in found.iter().enumerate() {
-        hidden.push_str(&html[from..tag.span.start]);
-        from = tag.span.end;
-        let before = hidden.as_bytes();
-        // Within a tag of markup or a comment the last bracket is an opening one.
-        let within = before.iter().rposition(|byte| matches!(byte, b'<' | b'>'));
-        let outside = within.is_none_or(|at| before[at] == b'>') && !in_comment(&hidden);
-        hidden.push_str(&if outside {
-            format!("<!--waypost{index}z-->")
-        } else {
-            format!("waypost{index}z")
-        });
-    }
-    hidden.push_str(&html[from..]);
-    let options = InlineOptions {
-        inline_style_tags: styles.is_none(),
-        keep_style_tags: true,
-        load_remote_stylesheets: false,
-        extra_css: styles.map(Cow::Borrowed),
-        ..InlineOptions::default()
-    };
-    let inlined = CSSInliner::new(options).inline(&hidden).ok()?;
-    shown(&inlined, html, &found)
-}
-
-fn in_comment(text: &str) -> bool {
-    match (text.rfind("<!--"), text.rfind("-->")) {
-        (Some(open), Some(close)) => open > close,
-        (Some(_), None) => true,
-        _ => false,
-    }
-}
-
-/// The hidden tags put back; `None` if one was lost.
-fn shown(inlined: &str, html: &str, found: &[tags::Tag<'_>]) -> Option<String> {
-    let mut whole = String::with_capacity(inlined.len());
-    let mut rest = inlined;
-    let mut seen = 0;
-    while let Some(at) = rest.find("waypost") {
-        let after = &rest[at + "waypost".len()..];
-        let number = after.split('z').next().and_then(|number| number.parse::<usize>().ok());
-        let Some((number, tag)) = number.and_then(|number| Some((number, found.get(number)?)))
-        else {
-            whole.push_str(&rest[..at + "waypost".len()]);
-            rest = after;
-            continue;
-        };
-        let mut before = &rest[..at];
-        let mut after = &after[number.to_string().len() + 1..];
-        // In a title a comment is text.
-        for (open, close) in [("<!--", "-->"), ("&lt;!--", "--&gt;")] {
-            if let (Some(outer), Some(inner)) =
-                (before.strip_suffix(open), after.strip_prefix(close))
-            {
-                (before, after) = (outer, inner);
-            }
-        }
-        whole.push_str(before);
-        whole.push_str(&html[tag.span.clone()]);
-        rest = after;
-        seen += 1;
-    }
-    whole.push_str(rest);
-    (seen >= found.len()).then_some(whole)
 }
 
 /// What mail programs show behind the subject is followed by nothing, so that they don't go on with

@@ -1,10 +1,11 @@
 //! The text part of a mail for which none is written: what its HTML says, with the addresses of its
 //! links. Handlebars tags stay where they are, so it is derived once, at load time.
 
+use super::markup::end_tag;
 use super::tags::{self, Tag};
 
 /// Elements that begin a line of their own.
-const LINES: [&str; 19] = [
+const LINES: [&str; 18] = [
     "address",
     "blockquote",
     "body",
@@ -22,11 +23,10 @@ const LINES: [&str; 19] = [
     "table",
     "tbody",
     "td",
-    "tr",
     "ul",
 ];
 /// Elements with an empty line around them.
-const PARAGRAPHS: [&str; 6] = ["p", "h1", "h2", "h3", "h4", "hr"];
+const PARAGRAPHS: [&str; 7] = ["p", "h1", "h2", "h3", "h4", "hr", "tr"];
 /// Elements of which nothing is read, as of those that say so: `<a aria-hidden="true">`.
 const SILENT: [&str; 5] = ["head", "script", "style", "title", "noscript"];
 
@@ -123,7 +123,7 @@ impl<'a> Writer<'a> {
 
     fn element(&mut self) {
         let end = self.element_end();
-        let inner = &self.html[self.at + 1..end - 1];
+        let inner = self.html[self.at + 1..end].trim_end_matches('>');
         self.at = end;
         let closes = inner.starts_with('/');
         let name_end = inner[usize::from(closes)..]
@@ -133,9 +133,7 @@ impl<'a> Writer<'a> {
         let attributes = &inner[name_end..];
         let hidden = attribute(attributes, "aria-hidden").as_deref() == Some("true");
         if (hidden || SILENT.contains(&name.as_str())) && !closes {
-            let close = format!("</{name}");
-            let lower = self.rest().to_ascii_lowercase();
-            self.at += lower.find(&close).unwrap_or(lower.len());
+            self.at += end_tag(self.rest(), &name);
             return;
         }
         match name.as_str() {
@@ -298,7 +296,7 @@ mod tests {
             ("<!--[if !mso]><!--><p>all</p><!--<![endif]-->", "all\n"),
             (
                 "{{#each (first x 2)}}<tr><td>{{name}}</td></tr>{{/each}}",
-                "{{#each (first x 2)}}\n{{name}}\n{{/each}}\n",
+                "{{#each (first x 2)}}\n\n{{name}}\n\n{{/each}}\n",
             ),
             ("{{f \"<p>&amp;\"}}", "{{f \"<p>&amp;\"}}\n"),
             (

@@ -22,4 +22,5 @@ mod store;
 mod stories;
 mod suite;
 mod support;
+mod templates;
 mod worker;

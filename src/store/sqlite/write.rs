@@ -10,8 +10,8 @@ use crate::sqlite::{chunks, repeated};
 use super::super::changes::{Changes, Update};
 use super::super::{Checkpoint, Error, Lease, MessageStatus, OutboxRow, StateRow};
 use super::SqliteLedger;
-use super::deliveries::{heed, reported};
 use super::read::class_word;
+use super::suppressions::{heed, reported};
 
 /// Writes a checkpoint. The epoch is compared first.
 pub(super) async fn checkpoint(
