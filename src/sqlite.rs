@@ -243,7 +243,7 @@ pub async fn open_to_change(path: &Path, kind: &Kind) -> Result<SqliteConnection
 ///
 /// `secure_delete` overwrites what is deleted, but where SQLite has moved a row from one page to
 /// another a copy may stay in the unused part of the first: a file of up to
-/// [`VACUUM_BYTES_MAX`] is written anew.
+/// 256 MB is written anew.
 ///
 /// # Errors
 /// What SQLite says; everything committed is kept nevertheless.

@@ -87,7 +87,7 @@ impl Xdm {
         event_type: Option<&str>,
     ) -> Result<(), Rejected> {
         let reading = Reading::of(&event.name);
-        event.channel = channel(record, event_type);
+        event.channel = reading.fact(channel(record, event_type))?;
         event.identities = person::identities(record, reading)?;
         let facts = order::order(record, &event.name, reading)?;
         event.order = order_box(&event.name, facts);
@@ -160,24 +160,24 @@ fn shows_category(record: &Record<'_>) -> bool {
 
 /// Where it happened. The storefront collector runs in browsers, so its events are of the web
 /// where they name no channel; an order without event type or channel was made in a store.
-fn channel(record: &Record<'_>, event_type: Option<&str>) -> Channel {
-    if let Some(channel) = record.channel.get() {
+fn channel(record: &Record<'_>, event_type: Option<&str>) -> Result<Channel, Rejected> {
+    if let Some(channel) = record.channel.known("channel")? {
         for text in [channel.kind.text(), channel.id.text()].into_iter().flatten() {
             let last = text.rsplit('/').next().unwrap_or(&text);
             if let Some(channel) = super::fields::channel(last) {
-                return channel;
+                return Ok(channel);
             }
         }
-        return Channel::Unknown;
+        return Ok(Channel::Unknown);
     }
-    match event_type {
+    Ok(match event_type {
         Some(event_type) if names::event_name(event_type).is_none() => Channel::Unknown,
         Some(event_type) if names::is_back_office(event_type) => Channel::Unknown,
         Some(_) => Channel::Web,
         None if record.web.get().is_some() => Channel::Web,
         None if record.commerce.get().is_some() && record.identity_map.is_empty() => Channel::Store,
         None => Channel::Unknown,
-    }
+    })
 }
 
 fn page(record: &Record<'_>, name: &EventName) -> Result<Option<Box<PageFacts>>, Rejected> {

@@ -40,7 +40,8 @@ pub(super) fn identities(record: &Record<'_>, reading: Reading) -> Result<Vec<Id
         add(person.personal_email_id, &Identity::email);
     }
     // Adobe's training data links its web events to these rows under these two namespaces.
-    if let Some(ids) = record.tenant.get().and_then(|tenant| tenant.system_identifier.get()) {
+    let tenant = reading.fact(record.tenant.known("_yourOrganizationID"))?;
+    if let Some(ids) = tenant.and_then(|tenant| tenant.system_identifier.get()) {
         add(ids.crm_id, &|id| Identity::other("lumaCrmId", id));
         add(ids.loyalty_id, &|id| Identity::other("lumaLoyaltyId", id));
     }
@@ -111,7 +112,10 @@ pub(super) fn profile(
     }
     facts.locale = label(record.preferred_language.known());
     facts.zone = label(record.time_zone.known());
-    let in_order = record.commerce.get().and_then(|commerce| commerce.billing.get());
+    let in_order = match record.commerce.get() {
+        Some(commerce) => reading.fact(commerce.billing.known("commerce.billing"))?,
+        None => None,
+    };
     let addresses = [
         reading.fact(record.billing_address.known("billingAddress"))?.map(Box::as_ref),
         reading.fact(record.shipping_address.known("shippingAddress"))?.map(Box::as_ref),
