@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use crate::journey::{Cap, ConsentRule, Rules, Shop, SourceRule};
 use crate::model::{Delay, EventName, Text};
 
-pub use deliver::{Audience, Deliver, Dkim, Smtp, Protection, Twilio, TwilioSender};
+pub use deliver::{Audience, Deliver, Dkim, Protection, Smtp, Twilio, TwilioSender};
 pub use keys::{ConfigKey, keys};
 pub use load::{FILE_DEFAULT, LoadError, load, load_with_origins};
 pub use lower::{HTTP_TOKEN_CHARS_MIN, PARTITIONS_MAX};

@@ -10,7 +10,7 @@ use crate::model::Delay;
 use crate::yaml::{Kind, Node};
 
 use super::env::Overlaid;
-use super::{Audience, Config, Deliver, Input, InputFormat, Secret, Protection, TwilioSender};
+use super::{Audience, Config, Deliver, Input, InputFormat, Protection, Secret, TwilioSender};
 
 /// One key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
