@@ -10,6 +10,7 @@ mod messages;
 mod outgoing;
 mod page;
 mod preview;
+mod render;
 mod replay;
 mod report;
 mod run;

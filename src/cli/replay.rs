@@ -14,6 +14,7 @@ use crate::replay::{Against, DeadLetter, FLUSH_ROWS, Input, Options, Watch, repl
 use crate::report::{Gather, Report};
 
 use super::page::{self, Page};
+use super::render::Renderer;
 use super::talk::{bar, say};
 use super::{Outcome, setup, table};
 
@@ -63,6 +64,9 @@ pub(super) struct Args {
     /// Write a report as one HTML page: funnels, messages over time, reasons, a customer's story.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Render every message to be sent into a folder: .eml and .txt files, and index.ndjson.
+    #[arg(long, value_name = "DIR")]
+    render: Option<PathBuf>,
     /// What an earlier replay wrote to stdout: say which customers' messages differ from it.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
@@ -96,6 +100,16 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let against = args.against.as_deref().map(against).transpose()?;
     let page = args.html.as_deref().map(Page::create).transpose()?;
     let gather = page.as_ref().map(|_| Gather::new(&journeys.plans));
+    let renderer = match (&templates, page.is_some() || args.render.is_some()) {
+        (Some(folder), true) => {
+            let templates = setup::sound_templates(folder, &journeys.plans)?.compiled;
+            Some(Renderer::new(templates, config.rules(), args.render.as_deref())?)
+        }
+        (None, _) if args.render.is_some() => {
+            bail!("there are no templates to render: name their folder with --templates")
+        }
+        _ => None,
+    };
     let catalog = Catalog::new(journeys.plans, config.rules());
     let mut lines = Lines {
         out: BufWriter::with_capacity(1 << 16, std::io::stdout().lock()),
@@ -103,6 +117,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         bar: bar("replaying", None),
         rows: 0,
         gather,
+        renderer,
         against,
     };
     let summary = replay(catalog, &options, &mut lines)?;
@@ -118,11 +133,15 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         let hint = if no_json { "; rows that are no JSON need --mapping FILE" } else { "" };
         bail!("no row at all could be read; the first: {}: {}{hint}", first.position, first.reason);
     }
+    if let (Some(folder), Some(renderer)) = (&args.render, &lines.renderer) {
+        renderer.tell(folder);
+    }
     if let (Some(path), Some(against)) = (&args.against, lines.against) {
         table::differences(path, &against.differences());
     }
     if let (Some(page), Some(gather)) = (page, lines.gather) {
         let mut report = gather.report(&summary);
+        report.mails = lines.renderer.as_ref().map_or_else(Vec::new, |with| with.samples(&gather));
         describe(&mut report, args, folder, configured.file.as_deref());
         report.facts = page::with_period(report.facts, &summary);
         page.write(&report)?;
@@ -203,6 +222,7 @@ struct Lines<W: Write> {
     bar: indicatif::ProgressBar,
     rows: u64,
     gather: Option<Gather>,
+    renderer: Option<Renderer>,
     against: Option<Against>,
 }
 
@@ -210,6 +230,9 @@ impl<W: Write> Watch for Lines<W> {
     fn decision(&mut self, decision: &Decision) -> std::io::Result<()> {
         if let Some(gather) = &mut self.gather {
             gather.decision(decision);
+        }
+        if let Some(renderer) = &mut self.renderer {
+            renderer.decision(decision)?;
         }
         if let Some(against) = &mut self.against {
             against.decision(decision);

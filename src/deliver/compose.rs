@@ -11,7 +11,7 @@ use crate::mail::{Address, AddressError, BuildError, Dkim, Mailbox, Message, Uns
 use crate::model::{CustomerId, MessageChannel, Text, Timestamp, Zone};
 use crate::sms::{Number, NumberError, plain as plain_letters, segments, tidy};
 use crate::store::{Pinned, address_hash};
-use crate::template::{Frame, RenderError, Templates};
+use crate::template::{Email, Frame, RenderError, Sms, Templates};
 
 use super::Link;
 
@@ -37,6 +37,15 @@ pub struct Composer {
     pub pages: String,
     /// Put before each subject and SMS, such as `[TEST] `; empty for real ones.
     pub mark: &'static str,
+}
+
+/// A message as its template says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rendered {
+    /// A mail.
+    Email(Email),
+    /// An SMS.
+    Sms(Sms),
 }
 
 /// Why a message can't be put together. Nothing is sent.
@@ -77,47 +86,73 @@ impl Composer {
     ) -> Result<Pinned, ComposeError> {
         let data: Value = serde_json::from_str(&decision.data)?;
         let address = address_of(&data, decision.channel).ok_or(ComposeError::NoAddress)?;
+        match self.rendered(decision, &data, customer, address)? {
+            (Rendered::Email(email), url) => {
+                let shop = self.shop(&data);
+                let pinned = self.mail(decision, &data, shop, address, email, &url, at)?;
+                Ok(Pinned { revision, ..pinned })
+            }
+            (Rendered::Sms(sms), _) => Ok(Pinned {
+                revision,
+                address: Text::new(Number::parse(address)?.as_str()),
+                sender: None,
+                subject: None,
+                body: cheapest(&format!("{}{}", self.mark, sms.text)).into_bytes(),
+            }),
+        }
+    }
+
+    /// A message as its template says it, for showing it: it may have no address.
+    ///
+    /// # Errors
+    /// [`ComposeError`]: there is nothing to show.
+    pub fn show(&self, decision: &Decision) -> Result<Rendered, ComposeError> {
+        let data: Value = serde_json::from_str(&decision.data)?;
+        let address = address_of(&data, decision.channel).unwrap_or_default();
+        Ok(self.rendered(decision, &data, CustomerId(0), address)?.0)
+    }
+
+    /// The rendered template, and the link in it that unsubscribes.
+    fn rendered(
+        &self,
+        decision: &Decision,
+        data: &Value,
+        customer: CustomerId,
+        address: &str,
+    ) -> Result<(Rendered, String), RenderError> {
         let link = Link {
             channel: decision.channel,
             customer,
             address: address_hash(&self.secret, decision.channel, address),
             topic: decision.topic.clone(),
         };
-        let shop = self.shop(&data);
+        let shop = self.shop(data);
         let base = shop.public_url.as_deref().unwrap_or(&self.pages);
         let url =
             format!("{}{UNSUBSCRIBE_PATH}{}", base.trim_end_matches('/'), link.seal(&self.secret));
-        match decision.channel {
+        let frame = frame(data, shop, Some(&url));
+        let rendered = match decision.channel {
             MessageChannel::Email => {
-                let pinned = self.email(decision, &data, shop, address, &url, at)?;
-                Ok(Pinned { revision, ..pinned })
+                Rendered::Email(self.templates.email(&decision.template, data, &frame)?)
             }
             MessageChannel::Sms => {
-                let frame = frame(&data, shop, Some(&url));
-                let sms = self.templates.sms(&decision.template, &data, &frame)?;
-                let to = Number::parse(address)?;
-                Ok(Pinned {
-                    revision,
-                    address: Text::new(to.as_str()),
-                    sender: None,
-                    subject: None,
-                    body: cheapest(&format!("{}{}", self.mark, sms.text)).into_bytes(),
-                })
+                Rendered::Sms(self.templates.sms(&decision.template, data, &frame)?)
             }
-        }
+        };
+        Ok((rendered, url))
     }
 
-    fn email(
+    /// A rendered mail, addressed and put together.
+    fn mail(
         &self,
         decision: &Decision,
         data: &Value,
         shop: &Shop,
         address: &str,
+        email: Email,
         url: &str,
         at: Timestamp,
     ) -> Result<Pinned, ComposeError> {
-        let email =
-            self.templates.email(&decision.template, data, &frame(data, shop, Some(url)))?;
         let sender = email.from.as_deref().or(shop.sender.as_deref()).unwrap_or(NO_SENDER);
         let from = mailbox(sender, shop.name.as_deref())?;
         let reply_to = email.reply_to.as_deref().map(|reply_to| mailbox(reply_to, None));

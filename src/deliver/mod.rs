@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::model::Timestamp;
 use crate::store::{self, SqliteStore};
 
-pub use compose::{ComposeError, Composer, UNSUBSCRIBE_PATH, allowed};
+pub use compose::{ComposeError, Composer, Rendered, UNSUBSCRIBE_PATH, allowed};
 pub use link::Link;
 pub use route::{Routes, Way};
 
