@@ -95,9 +95,13 @@ fn a_replay_reaches_from_the_year_1_to_the_year_9999() {
         "0001-01-01T13:00:00Z first",
         "0001-01-02T00:00:00Z second",
         "0001-01-02T12:00:00Z second",
+        "0001-01-05T00:00:00Z last",
+        "0001-01-05T12:00:00Z last",
         "9999-12-30T00:00:00Z first",
+        "9999-12-30T00:00:00Z last",
         "9999-12-30T00:00:00Z second",
         "9999-12-30T00:00:00Z first",
+        "9999-12-30T00:00:00Z last",
         "9999-12-30T00:00:00Z second",
     ];
     assert_eq!(due, expected);

@@ -41,7 +41,14 @@ fn previewed(shop: &Shop) {
         "x {{cart.count}} {{default customer.email \"-\"}}",
     );
     shop.write("templates/abandoned-cart/first/sample.json", "{ \"cart\": { \"count\": 7 } }");
-    let done = shop.run(&["preview", "abandoned-cart/first", "--customer", "ann@shop.example"]);
+    let done = shop.run(&[
+        "preview",
+        "abandoned-cart/first",
+        "--as",
+        "sms",
+        "--customer",
+        "ann@shop.example",
+    ]);
     assert_eq!(done.stdout, "x 1 ann@shop.example\n", "{}", done.stderr);
     let told = "with the data of email abandoned-cart/first, decided for ";
     assert!(done.stderr.contains(told), "{}", done.stderr);
