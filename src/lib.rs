@@ -61,5 +61,8 @@ pub mod worker;
 // A made-up shop's traffic, seeded, to try journeys on.
 pub mod generate;
 
+// The journeys and templates that ship, in the binary.
+pub mod shipped;
+
 // The command line: one file for each command.
 pub mod cli;

@@ -1,5 +1,6 @@
-//! `waypost check`: every mistake in journeys and configuration, at once.
+//! `waypost check`: every mistake in journeys, templates and configuration, at once.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::config;
@@ -9,7 +10,7 @@ use crate::journey::compile;
 use super::talk::{colours, say};
 use super::{Outcome, files, setup};
 
-/// Check journeys, the templates they name, and the configuration
+/// Check journeys, templates, and the configuration
 ///
 /// Every mistake is shown with its place and the way out; the exit code is 1 if there is one.
 ///
@@ -40,16 +41,26 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let templates = setup::templates_folder(args.templates.as_deref(), &templates);
     let sources =
         if folder.is_file() { vec![files::source(folder)?] } else { files::journeys(folder)? };
-    let names = templates.as_deref().map(files::templates).transpose()?;
+    let templates = templates.as_deref().map(setup::templates).transpose()?;
+    let names: Option<BTreeSet<String>> =
+        templates.as_ref().map(|(templates, _)| templates.names().map(str::to_owned).collect());
     let (plans, of_journeys) = compile(&sources, names.as_ref());
     report.extend(of_journeys);
+    if let Some((templates, of_templates)) = templates {
+        report.extend(of_templates);
+        report.extend(templates.check(&plans));
+    }
     tell(&report, args.json)?;
     if report.has_errors() {
         return Ok(Outcome::Found);
     }
     if !args.json {
-        let journeys = if plans.len() == 1 { "journey" } else { "journeys" };
-        say(&format!("{} {journeys} checked: no mistakes", plans.len()));
+        let counted = |count: usize, what: &str| {
+            format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+        };
+        let templates = names.map(|names| counted(names.len(), "template"));
+        let templates = templates.map(|templates| format!(" and {templates}")).unwrap_or_default();
+        say(&format!("{}{templates} checked: no mistakes", counted(plans.len(), "journey")));
     }
     Ok(Outcome::Done)
 }

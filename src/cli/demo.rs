@@ -1,4 +1,4 @@
-//! `waypost demo`: a week of a shop, two journeys, and what comes of them.
+//! `waypost demo`: a week of a shop, the shipped journeys, and what comes of them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,28 +8,23 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use crate::decode::Decoder;
-use crate::engine::{Decision, Trace};
+use crate::engine::{Decision, Reason, Trace, TraceKind};
 use crate::generate::{self, generate};
-use crate::journey::{Catalog, Rules, SourceFile, compile};
+use crate::journey::{Catalog, Rules, compile};
 use crate::model::{CustomerId, Text, Timestamp};
 use crate::replay::{FLUSH_ROWS, Input, Options, Watch, grouped, replay, write_line};
+use crate::shipped;
 
 use super::story::story;
 use super::talk::{bar, say};
 use super::{Outcome, setup, table};
-
-/// The journeys the demo runs: those that ship.
-const JOURNEYS: &[(&str, &str)] = &[
-    ("journeys/abandoned-cart.yaml", include_str!("../../journeys/abandoned-cart.yaml")),
-    ("journeys/abandoned-browse.yaml", include_str!("../../journeys/abandoned-browse.yaml")),
-];
 
 /// Lines of the story that is told: neither nothing nor a novel.
 const STORY_LINES: std::ops::RangeInclusive<usize> = 5..=12;
 
 /// Show the main job on a made-up week of a shop
 ///
-/// Generates the traffic, runs two journeys over it with the virtual clock, and shows the funnel,
+/// Generates the traffic, runs the shipped journeys over it with the virtual clock, and shows the funnel,
 /// what was withheld and why, dead letters, and one customer's story. It sends nothing.
 ///
 /// Examples:
@@ -57,9 +52,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         .with_context(|| format!("can't make the folder {}", args.out.display()))?;
     let events = args.out.join("events.ndjson");
     write_events(args, &events)?;
-    let sources: Vec<SourceFile> =
-        JOURNEYS.iter().map(|(path, text)| SourceFile::new(*path, *text)).collect();
-    let (plans, report) = compile(&sources, None);
+    let (plans, report) = compile(&shipped::journeys(), None);
     if report.has_errors() {
         bail!("a journey of the demo has mistakes:\n{}", report.render(false));
     }
@@ -156,13 +149,15 @@ impl Watch for Watching {
     }
 }
 
-/// Tells the story of the first customer who would be sent something and whom something stopped.
+/// Tells the story of the first customer who would be sent something and for whom a stop rule ended something.
 fn tell(watching: &Watching) {
     let found = watching.decisions.iter().find_map(|(name, decisions)| {
         let customer = watching.names.get(&decisions.first()?.run)?;
         let traces = watching.traces.get(customer)?;
         let sent = decisions.iter().any(|decision| decision.withheld.is_none());
-        let stopped = traces.iter().any(|trace| trace.kind == crate::engine::TraceKind::Stopped);
+        let stopped = traces
+            .iter()
+            .any(|trace| trace.kind == TraceKind::Stopped && trace.reason == Some(Reason::Stopped));
         let decisions: Vec<_> = decisions.iter().map(|known| (known.clone(), None)).collect();
         let lines = story(traces, &decisions);
         (sent && stopped && STORY_LINES.contains(&lines.len())).then_some((name, lines))

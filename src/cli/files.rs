@@ -1,6 +1,5 @@
-//! Finds and reads what authors wrote: journeys, templates, the configuration.
+//! Finds and reads what authors wrote: journeys.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -44,19 +43,6 @@ pub(super) fn source(path: &Path) -> anyhow::Result<SourceFile> {
             error.utf8_error().valid_up_to()
         ),
     }
-}
-
-/// The names of the templates below a folder: its folders that hold a file.
-pub(super) fn templates(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    walk(folder, 0, &mut |path| {
-        let parent = path.parent().and_then(|parent| parent.strip_prefix(folder).ok());
-        if let Some(parent) = parent.filter(|parent| !parent.as_os_str().is_empty()) {
-            names.insert(parent.to_string_lossy().replace('\\', "/"));
-        }
-        names.len() < FILES_MAX
-    })?;
-    Ok(names)
 }
 
 /// Calls `found` with each file below a folder until it returns false.

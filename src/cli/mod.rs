@@ -6,6 +6,7 @@ mod demo;
 mod files;
 mod generate;
 mod import;
+mod preview;
 mod replay;
 mod run;
 mod setup;
@@ -27,8 +28,9 @@ use clap::{Parser, Subcommand};
 /// 3 it could not be done.
 ///
 /// Examples:
-///   waypost demo                              a week of a made-up shop, two journeys over it
-///   waypost check                             every mistake in journeys and configuration
+///   waypost demo                              a week of a made-up shop, the shipped journeys over it
+///   waypost check                             every mistake in journeys, templates, configuration
+///   waypost preview --out previews            every template as customers would get it
 ///   waypost replay --events week.ndjson       what would have been sent, and what not, and why
 ///   waypost run                               the worker
 ///   waypost why ann@shop.example              why somebody got a message, or did not
@@ -56,6 +58,7 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Check(check::Args),
+    Preview(preview::Args),
     Replay(replay::Args),
     Run(run::Args),
     Verify(verify::Args),
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args, config),
+        Command::Preview(args) => preview::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Run(args) => run::run(&args, config),
         Command::Verify(args) => verify::run(&args, config),

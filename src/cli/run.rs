@@ -47,6 +47,9 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let config = configured.config;
     let templates = setup::templates_folder(None, &config.templates);
     let journeys = setup::journeys(&config.journeys, templates.as_deref())?;
+    if let Some(folder) = &templates {
+        setup::sound_templates(folder, &journeys.plans)?;
+    }
     setup::folders(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args, &config, &journeys))?;

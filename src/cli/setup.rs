@@ -1,5 +1,6 @@
 //! What most commands begin with: the configuration, the journeys, the decoders.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::decode::{CloudEvents, Decoder, Mapping, Xdm};
 use crate::diagnostic::Report;
 use crate::journey::{Plan, SourceFile, compile};
 use crate::model::Text;
+use crate::template::Templates;
 
 use super::files;
 use super::talk::{colours, say};
@@ -50,20 +52,44 @@ pub(super) fn say_configuration(configured: &Configured) {
     }
 }
 
-/// Reads and compiles the journeys; mistakes in them are shown and end the command.
+/// Reads and compiles templates; mistakes in them are in the report.
+pub(super) fn templates(folder: &Path) -> anyhow::Result<(Templates, Report)> {
+    let files = Templates::read(folder)?;
+    Ok(Templates::compile(&files, &folder.display().to_string()))
+}
+
+/// Reads and compiles templates and holds the journeys against them; mistakes are shown and end
+/// the command.
+pub(super) fn sound_templates(folder: &Path, plans: &[Plan]) -> anyhow::Result<Templates> {
+    let (templates, mut report) = templates(folder)?;
+    report.extend(templates.check(plans));
+    show(&report);
+    if report.has_errors() {
+        bail!("the templates have mistakes; see above");
+    }
+    Ok(templates)
+}
+
+/// Reads and compiles the journeys; mistakes in them are shown and end the command. Of the templates
+/// only the names are looked at.
 pub(super) fn journeys(folder: &Path, templates: Option<&Path>) -> anyhow::Result<Journeys> {
     let sources =
         if folder.is_file() { vec![files::source(folder)?] } else { files::journeys(folder)? };
     if sources.is_empty() {
         bail!("no journey files (*.yaml) in {}", folder.display());
     }
-    let names = templates.map(files::templates).transpose()?;
+    let names = templates.map(template_names).transpose()?;
     let (plans, report) = compile(&sources, names.as_ref());
     show(&report);
     if report.has_errors() {
         bail!("the journeys have mistakes; see above");
     }
     Ok(Journeys { sources, plans })
+}
+
+fn template_names(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let (templates, _) = templates(folder)?;
+    Ok(templates.names().map(str::to_owned).collect())
 }
 
 /// Makes the folders of the two files, where they are not there yet.

@@ -13,6 +13,7 @@ use super::format;
 use super::link;
 use super::markup::SAFE_URL;
 use super::schema::Kind;
+use super::with::With;
 
 /// The most products that a loop shows.
 pub(super) const ITEMS_MAX: u64 = 50;
@@ -176,7 +177,7 @@ pub const FUNCTIONS: &[Function] = &[
     ),
     function(
         "without",
-        "without browse.items orders.last_items",
+        "#each (first (without browse.items orders.last_items) 3)",
         "The products of the first list that are not in the second, told by their sku.",
         &[Takes::A(ITEMS), Takes::A(ITEMS)],
         Kind::Items,
@@ -244,7 +245,7 @@ pub const FUNCTIONS: &[Function] = &[
     ),
     function(
         "truncate",
-        "truncate name 40",
+        "truncate shop.name 40",
         "At most so many characters, the last of them … where something was cut off.",
         &[Takes::A(TEXT), Takes::A(INT)],
         Kind::Text,
@@ -349,6 +350,7 @@ pub(super) fn register(registry: &mut Handlebars<'static>) {
     for function in FUNCTIONS.iter().filter_map(|function| named(function.name)) {
         registry.register_helper(function.name, Box::new(Defined(function)));
     }
+    registry.register_helper("with", Box::new(With));
     if let Some(safe) = named(SAFE_URL) {
         registry.register_helper(SAFE_URL, Box::new(Defined(safe)));
     }

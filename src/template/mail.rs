@@ -1,10 +1,8 @@
 //! From a mail's markup to the HTML that sending renders: MJML compiled, styles inlined, preheader,
 //! title and language put in.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
-use css_inline::{CSSInliner, InlineOptions};
 use mrml::prelude::parser::noop_loader::NoopIncludeLoader;
 use mrml::prelude::parser::{Error as ParseError, ParserOptions};
 use mrml::prelude::render::RenderOptions;
@@ -12,6 +10,7 @@ use mrml::prelude::render::RenderOptions;
 use crate::diagnostic::{Code, Report};
 
 use super::folder::Format;
+use super::inline::inlined;
 use super::markup::Markup;
 use super::tags;
 
@@ -68,83 +67,6 @@ fn place(error: &ParseError, length: usize) -> (std::ops::Range<usize>, String) 
         }
         other => (0..1, other.to_string()),
     }
-}
-
-/// The HTML with styles put into its elements: its own, or those given.
-///
-/// An HTML parser moves text out of tables, where loops stand; so each Handlebars tag is a comment
-/// while it looks, and a word within attributes.
-fn inlined(html: &str, styles: Option<&str>) -> Option<String> {
-    if styles.is_none() && !html.contains("<style") {
-        return Some(html.to_owned());
-    }
-    let found = tags::tags(html).ok()?;
-    let mut hidden = String::with_capacity(html.len());
-    let mut from = 0;
-    for (index, tag) in found.iter().enumerate() {
-        hidden.push_str(&html[from..tag.span.start]);
-        from = tag.span.end;
-        let before = hidden.as_bytes();
-        // Within a tag of markup or a comment the last bracket is an opening one.
-        let within = before.iter().rposition(|byte| matches!(byte, b'<' | b'>'));
-        let outside = within.is_none_or(|at| before[at] == b'>') && !in_comment(&hidden);
-        hidden.push_str(&if outside {
-            format!("<!--waypost{index}z-->")
-        } else {
-            format!("waypost{index}z")
-        });
-    }
-    hidden.push_str(&html[from..]);
-    let options = InlineOptions {
-        inline_style_tags: styles.is_none(),
-        keep_style_tags: true,
-        load_remote_stylesheets: false,
-        extra_css: styles.map(Cow::Borrowed),
-        ..InlineOptions::default()
-    };
-    let inlined = CSSInliner::new(options).inline(&hidden).ok()?;
-    shown(&inlined, html, &found)
-}
-
-fn in_comment(text: &str) -> bool {
-    match (text.rfind("<!--"), text.rfind("-->")) {
-        (Some(open), Some(close)) => open > close,
-        (Some(_), None) => true,
-        _ => false,
-    }
-}
-
-/// The hidden tags put back; `None` if one was lost.
-fn shown(inlined: &str, html: &str, found: &[tags::Tag<'_>]) -> Option<String> {
-    let mut whole = String::with_capacity(inlined.len());
-    let mut rest = inlined;
-    let mut seen = 0;
-    while let Some(at) = rest.find("waypost") {
-        let after = &rest[at + "waypost".len()..];
-        let number = after.split('z').next().and_then(|number| number.parse::<usize>().ok());
-        let Some((number, tag)) = number.and_then(|number| Some((number, found.get(number)?)))
-        else {
-            whole.push_str(&rest[..at + "waypost".len()]);
-            rest = after;
-            continue;
-        };
-        let mut before = &rest[..at];
-        let mut after = &after[number.to_string().len() + 1..];
-        // In a title a comment is text.
-        for (open, close) in [("<!--", "-->"), ("&lt;!--", "--&gt;")] {
-            if let (Some(outer), Some(inner)) =
-                (before.strip_suffix(open), after.strip_prefix(close))
-            {
-                (before, after) = (outer, inner);
-            }
-        }
-        whole.push_str(before);
-        whole.push_str(&html[tag.span.clone()]);
-        rest = after;
-        seen += 1;
-    }
-    whole.push_str(rest);
-    (seen >= found.len()).then_some(whole)
 }
 
 /// What mail programs show behind the subject is followed by nothing, so that they don't go on with

@@ -14,6 +14,7 @@ mod folder;
 mod format;
 mod front;
 mod functions;
+mod inline;
 mod link;
 mod locale;
 mod mail;
@@ -28,6 +29,7 @@ mod splice;
 mod spliced;
 mod tags;
 mod text;
+mod with;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,6 +47,7 @@ pub use functions::{FUNCTIONS, Function, Misuse};
 pub use read::{FILE_BYTES_MAX, FILES_MAX, ReadError, TemplateFile};
 pub use render::{LINE_BYTES_MAX, OUTPUT_BYTES_MAX, Place, RenderError, SMS_BYTES_MAX};
 pub use sample::example_shop;
+pub use schema::{Variable, item_fields, variables};
 
 use brand::Brand;
 use check::Lines;

@@ -123,12 +123,12 @@ fn is_item(item: &Json) -> bool {
     let Some(fields) = item.as_object() else { return false };
     let of_kind =
         |(name, value): (&String, &Json)| match ITEM.iter().find(|(known, ..)| known == name) {
-            Some((_, Kind::Int, _)) => value.is_i64(),
-            Some((_, Kind::Money, _)) => is_money(value),
+            Some((_, Kind::Int, ..)) => value.is_i64(),
+            Some((_, Kind::Money, ..)) => is_money(value),
             Some(_) => value.is_string(),
             None => false,
         };
-    let needed = ITEM.iter().filter(|(.., always)| *always);
+    let needed = ITEM.iter().filter(|(_, _, always, _)| *always);
     needed.into_iter().all(|(name, ..)| fields.contains_key(*name)) && fields.iter().all(of_kind)
 }
 

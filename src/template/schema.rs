@@ -58,18 +58,24 @@ pub(super) struct Unknown {
     pub help: String,
 }
 
-/// The fields of a product line, as the engine writes them.
-pub(super) const ITEM: &[(&str, Kind, bool)] = &[
-    ("sku", Kind::Text, true),
-    ("quantity", Kind::Int, true),
-    ("name", Kind::Text, false),
-    ("price", Kind::Money, false),
-    ("total", Kind::Money, false),
-    ("image", Kind::Text, false),
-    ("url", Kind::Text, false),
-    ("category", Kind::Text, false),
-    ("brand", Kind::Text, false),
-    ("options", Kind::Text, false),
+/// The fields of a product line, as the engine writes them: name, kind, whether always there,
+/// meaning.
+pub(super) const ITEM: &[(&str, Kind, bool, &str)] = &[
+    ("sku", Kind::Text, true, "Stock keeping unit."),
+    ("quantity", Kind::Int, true, "How many."),
+    ("name", Kind::Text, false, "Its name."),
+    ("price", Kind::Money, false, "Price of one."),
+    ("total", Kind::Money, false, "Price of the line."),
+    ("image", Kind::Text, false, "Address of its picture."),
+    (
+        "url",
+        Kind::Text,
+        false,
+        "Address of its page; from the shop's `product_url` where the event names none.",
+    ),
+    ("category", Kind::Text, false, "Its category."),
+    ("brand", Kind::Text, false, "Its brand."),
+    ("options", Kind::Text, false, "Chosen options, as `color: red, size: 42`."),
 ];
 
 /// What a message has beside the decision's data: path, kind, whether always there, meaning.
@@ -127,7 +133,7 @@ impl Schema<'_> {
     /// A field of a product line.
     pub(super) fn item_field(&self, field: &str) -> Result<Known, Unknown> {
         match ITEM.iter().find(|(name, ..)| *name == field) {
-            Some((_, kind, always)) => Ok(Known { kind: *kind, always: *always }),
+            Some((_, kind, always, _)) => Ok(Known { kind: *kind, always: *always }),
             None => {
                 let names: Vec<&str> = ITEM.iter().map(|(name, ..)| *name).collect();
                 let outer = self.variable(&field.split('.').collect::<Vec<_>>()).is_ok();
@@ -225,4 +231,46 @@ const fn kind_of(ty: Type) -> Kind {
 
 fn is_path(known: &str, path: &[&str]) -> bool {
     known.split('.').eq(path.iter().copied())
+}
+
+/// A variable, for the reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// As it is written.
+    pub path: &'static str,
+    /// What kind of value it is.
+    pub kind: &'static str,
+    /// Where it is always there: `yes`, `in a mail`, `in an SMS` or nowhere.
+    pub always: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// Every variable of a template, in the order of the reference.
+#[must_use]
+pub fn variables() -> Vec<Variable> {
+    let brand = Brand::new();
+    let of = |channel| Schema { channel, brand: &brand };
+    let vars = Var::ALL.iter().map(|(var, path, ty, meaning)| {
+        let by = |channel| of(channel).is_always(*var);
+        let always = match (by(MessageChannel::Email), by(MessageChannel::Sms)) {
+            (true, true) => "yes",
+            (true, false) => "in a mail",
+            (false, true) => "in an SMS",
+            (false, false) => "",
+        };
+        Variable { path, kind: kind_of(*ty).words(), always, meaning }
+    });
+    vars.chain(FRAME.iter().map(described)).collect()
+}
+
+/// Every field of a product.
+#[must_use]
+pub fn item_fields() -> Vec<Variable> {
+    ITEM.iter().map(described).collect()
+}
+
+fn described(row: &(&'static str, Kind, bool, &'static str)) -> Variable {
+    let (path, kind, always, meaning) = *row;
+    Variable { path, kind: kind.words(), always: if always { "yes" } else { "" }, meaning }
 }

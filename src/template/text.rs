@@ -4,7 +4,7 @@
 use super::tags::{self, Tag};
 
 /// Elements that begin a line of their own.
-const LINES: [&str; 19] = [
+const LINES: [&str; 18] = [
     "address",
     "blockquote",
     "body",
@@ -22,11 +22,10 @@ const LINES: [&str; 19] = [
     "table",
     "tbody",
     "td",
-    "tr",
     "ul",
 ];
 /// Elements with an empty line around them.
-const PARAGRAPHS: [&str; 6] = ["p", "h1", "h2", "h3", "h4", "hr"];
+const PARAGRAPHS: [&str; 7] = ["p", "h1", "h2", "h3", "h4", "hr", "tr"];
 /// Elements of which nothing is read, as of those that say so: `<a aria-hidden="true">`.
 const SILENT: [&str; 5] = ["head", "script", "style", "title", "noscript"];
 
@@ -298,7 +297,7 @@ mod tests {
             ("<!--[if !mso]><!--><p>all</p><!--<![endif]-->", "all\n"),
             (
                 "{{#each (first x 2)}}<tr><td>{{name}}</td></tr>{{/each}}",
-                "{{#each (first x 2)}}\n{{name}}\n{{/each}}\n",
+                "{{#each (first x 2)}}\n\n{{name}}\n\n{{/each}}\n",
             ),
             ("{{f \"<p>&amp;\"}}", "{{f \"<p>&amp;\"}}\n"),
             (

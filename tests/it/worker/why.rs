@@ -32,6 +32,24 @@ fn told(shop: &Shop, args: &[&str]) -> String {
     told
 }
 
+/// A template shown with what was decided for Ann: the newest message of that template.
+fn previewed(shop: &Shop) {
+    let folder = shop.path("templates/abandoned-cart/first");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    shop.write(
+        "templates/abandoned-cart/first/sms.txt",
+        "x {{cart.count}} {{default customer.email \"-\"}}",
+    );
+    shop.write("templates/abandoned-cart/first/sample.json", "{ \"cart\": { \"count\": 7 } }");
+    let done = shop.run(&["preview", "abandoned-cart/first", "--customer", "ann@shop.example"]);
+    assert_eq!(done.stdout, "x 1 ann@shop.example\n", "{}", done.stderr);
+    let told = "with the data of email abandoned-cart/first, decided for ";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    let done = shop.run(&["preview", "abandoned-cart/first", "--customer", "nobody"]);
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    assert!(done.stderr.contains("no message was decided for `nobody` yet"), "{}", done.stderr);
+}
+
 #[test]
 fn each_message_is_explained() {
     let shop = Shop::new(4, &[CART, THANKS]);
@@ -50,6 +68,7 @@ fn each_message_is_explained() {
     shop.wait_for("two mails to Ann and Bob, thanks to Cid", all, |count| count == 5);
     shop.wait_until_applied();
     worker.stops();
+    previewed(&shop);
     let mut all = String::new();
     for args in [
         &["ann@shop.example"][..],
