@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::diagnostic::Report;
-use crate::journey::compile;
+use crate::journey::{Plan, Step, compile};
+use crate::model::Text;
+use crate::template::Templates;
 
 use super::talk::{colours, say};
 use super::{Outcome, files, setup};
@@ -32,10 +34,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
+    let file = setup::configuration_file(config);
     let (config, mut report) = config::load(config)?;
-    let (journeys, templates) = config.map_or_else(
+    let (journeys, templates) = config.as_ref().map_or_else(
         || (PathBuf::from("journeys"), PathBuf::from("templates")),
-        |config| (config.journeys, config.templates),
+        |config| (config.journeys.clone(), config.templates.clone()),
     );
     let folder = args.path.as_deref().unwrap_or(&journeys);
     let templates = setup::templates_folder(args.templates.as_deref(), &templates);
@@ -46,15 +49,20 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         templates.as_ref().map(|(templates, _)| templates.names().map(str::to_owned).collect());
     let (plans, of_journeys) = compile(&sources, names.as_ref());
     report.extend(of_journeys);
-    if let Some((templates, of_templates)) = templates {
+    let templates = templates.map(|(templates, of_templates)| {
         report.extend(of_templates);
         report.extend(templates.check(&plans));
-    }
+        templates
+    });
     tell(&report, args.json)?;
     if report.has_errors() {
         return Ok(Outcome::Found);
     }
     if !args.json {
+        // Without a configuration somebody is trying things out.
+        if let (Some(config), Some(templates), Some(_)) = (&config, &templates, file) {
+            say_lacking(config, templates, &plans);
+        }
         let counted = |count: usize, what: &str| {
             format!("{count} {what}{}", if count == 1 { "" } else { "s" })
         };
@@ -63,6 +71,32 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         say(&format!("{}{templates} checked: no mistakes", counted(plans.len(), "journey")));
     }
     Ok(Outcome::Done)
+}
+
+/// What the templates of the journeys print of a shop that the configuration does not say: messages
+/// would fail for it.
+fn say_lacking(config: &Config, templates: &Templates, plans: &[Plan]) {
+    let default = Text::const_new("default");
+    let shops = std::iter::once((&default, &config.default_shop)).chain(&config.shops);
+    for (code, shop) in shops {
+        let steps = plans.iter().flat_map(|plan| &plan.nodes);
+        let lacking: BTreeSet<&str> = steps
+            .filter_map(|node| match &node.step {
+                Step::Message { channel, template, .. } => Some((channel, template)),
+                _ => None,
+            })
+            .flat_map(|(channel, template)| templates.lacking(template, *channel, shop))
+            .map(|variable| match variable {
+                "shop.url" => "cart_url",
+                other => other.trim_start_matches("shop."),
+            })
+            .collect();
+        for key in lacking {
+            say(&format!(
+                "warning: messages of the shop `{code}` will fail, because templates print what the configuration does not have: set shops.{code}.{key}"
+            ));
+        }
+    }
 }
 
 fn tell(report: &Report, json: bool) -> anyhow::Result<()> {

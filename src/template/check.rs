@@ -24,47 +24,35 @@ const LOOPS_MAX: usize = 2;
 /// Where each variable that a template names first stands, as `file:line`.
 pub(super) type Lines = BTreeMap<String, String>;
 
-/// Parses a text and checks what it names; mistakes go to the report. `None` if it can't be parsed.
-pub(super) fn check(
-    whole: &Spliced,
-    schema: Schema<'_>,
-    lines: &mut Lines,
-    report: &mut Report,
-) -> Option<()> {
+/// Parses a text and checks what it names; mistakes go to the report.
+pub(super) fn check(whole: &Spliced, schema: Schema<'_>, lines: &mut Lines, report: &mut Report) {
+    let starts = line_starts(&whole.text);
     let template = match Template::compile(&whole.text) {
         Ok(template) => template,
         Err(error) => {
-            let at = error.pos().map_or(0, |(line, column)| offset(&whole.text, line, column));
+            let at =
+                error.pos().map_or(0, |(line, column)| offset(&whole.text, &starts, line, column));
             let end = whole.text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
-            let found = whole.error(Code::TemplateSyntax, at..end, syntax(&error))?;
-            let help = "blocks end with the name they begin with, and texts stand in quotes";
-            report.push(found.help(help));
-            return None;
+            // Blocks are known to end: what is left is the inside of a tag.
+            let message = "this is not written correctly";
+            if let Some(found) = whole.error(Code::TemplateSyntax, at..end, message) {
+                let help = "write a function first, then what it takes; texts stand in quotes";
+                report.push(found.help(help));
+            }
+            return;
         }
     };
     let mut checker = Checker {
         whole,
         lines,
         report,
-        starts: line_starts(&whole.text),
+        starts,
         scopes: Scopes::new(schema),
         levels: 0,
         known: Vec::new(),
         tag: 0,
     };
     checker.template(&template);
-    Some(())
-}
-
-/// What the parser says, in words of this project.
-fn syntax(error: &handlebars::TemplateError) -> String {
-    use handlebars::TemplateErrorReason as Reason;
-    match error.reason() {
-        Reason::MismatchingClosedHelper(open, close) => {
-            format!("`{{{{#{open}}}}}` is closed by `{{{{/{close}}}}}`")
-        }
-        _ => "this is not written correctly, or a block that is open has no end".to_owned(),
-    }
 }
 
 /// Where each line of a text begins.
@@ -72,8 +60,9 @@ fn line_starts(text: &str) -> Vec<usize> {
     std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
 }
 
-fn offset(text: &str, line: usize, column: usize) -> usize {
-    let start = line_starts(text).get(line.saturating_sub(1)).copied().unwrap_or(text.len());
+/// The byte at a line and column, both from 1, as the parser counts them.
+fn offset(text: &str, starts: &[usize], line: usize, column: usize) -> usize {
+    let start = starts.get(line.saturating_sub(1)).copied().unwrap_or(text.len());
     let rest = text[start..].char_indices().nth(column.saturating_sub(1));
     rest.map_or(text.len(), |(at, _)| start + at)
 }
@@ -106,7 +95,7 @@ impl Checker<'_> {
         if self.levels <= LEVELS_MAX * 4 {
             for (index, element) in template.elements.iter().enumerate() {
                 if let Some(place) = template.mapping.get(index) {
-                    self.tag = self.offset(place.0, place.1);
+                    self.tag = offset(&self.whole.text, &self.starts, place.0, place.1);
                 }
                 self.element(element);
             }
@@ -115,12 +104,6 @@ impl Checker<'_> {
             self.fail(Code::TemplateSyntax, self.tag_span(), "blocks are nested too deeply", help);
         }
         self.levels -= 1;
-    }
-
-    fn offset(&self, line: usize, column: usize) -> usize {
-        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
-        let rest = self.whole.text[start..].char_indices().nth(column.saturating_sub(1));
-        rest.map_or(start, |(at, _)| start + at)
     }
 
     fn element(&mut self, element: &TemplateElement) {

@@ -197,8 +197,7 @@ impl Compiling<'_> {
         lines: &mut Lines,
         report: &mut Report,
     ) {
-        // A text that can't be parsed has been reported; there is nothing more to find in it.
-        let _ = check::check(whole, self.schema(channel), lines, report);
+        check::check(whole, self.schema(channel), lines, report);
     }
 }
 

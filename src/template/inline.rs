@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use css_inline::{CSSInliner, InlineOptions};
 
+use super::markup::end_tag;
 use super::tags;
 
 /// The attribute with an element's number in the copy.
@@ -70,8 +71,7 @@ fn elements(html: &str) -> Vec<Range<usize>> {
         // What stands in these is no markup.
         let name = &rest[1..name_length(rest)];
         if ["style", "script", "title"].iter().any(|raw| name.eq_ignore_ascii_case(raw)) {
-            let close = format!("</{}", name.to_ascii_lowercase());
-            at += html[at..].to_ascii_lowercase().find(&close).unwrap_or(html.len() - at);
+            at += end_tag(&html[at..], name);
         }
     }
     found

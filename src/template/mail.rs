@@ -2,6 +2,8 @@
 //! title and language put in.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::panic::catch_unwind;
 
 use mrml::prelude::parser::noop_loader::NoopIncludeLoader;
 use mrml::prelude::parser::{Error as ParseError, ParserOptions};
@@ -16,37 +18,44 @@ use super::tags;
 
 /// Compiles the markup to HTML with Handlebars in it; mistakes go to the report.
 pub(super) fn html(markup: &Markup, format: Format, report: &mut Report) -> Option<String> {
+    // The parser of MJML panics on some texts that are none (a `>` after letters beyond ASCII where
+    // an attribute belongs): that is a mistake in the file, and no reason to end.
+    match catch_unwind(|| made(markup, format)) {
+        Ok(Ok(html)) => Some(html),
+        Ok(Err((range, message))) => {
+            let found = markup.safe.error(Code::Markup, range, message)?;
+            let help =
+                "each element that is opened is closed, and values of attributes stand in quotes";
+            report.push(found.help(help));
+            None
+        }
+        Err(_) => {
+            let found = markup.safe.error(Code::Markup, 0..1, "this can't be made a mail")?;
+            report.push(found.help("look for signs that stand outside of elements and quotes"));
+            None
+        }
+    }
+}
+
+/// The HTML, or where it can't be made, and why.
+fn made(markup: &Markup, format: Format) -> Result<String, (Range<usize>, String)> {
+    let unread = || (0..1, "a style of this mail can't be read".to_owned());
     if format == Format::Html {
-        return inlined(&markup.safe.text, None).or_else(|| unfit(markup, report));
+        return inlined(&markup.safe.text, None).ok_or_else(unread);
     }
     let options = ParserOptions { include_loader: Box::new(NoopIncludeLoader) };
-    let parsed = match mrml::parse_with_options(&markup.safe.text, &options) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            let (range, message) = place(&error, markup.safe.text.len());
-            let found = markup.safe.error(Code::Markup, range, message)?;
-            report.push(found.help(
-                "each element that is opened is closed, and values of attributes stand in quotes",
-            ));
-            return None;
-        }
-    };
+    let parsed = mrml::parse_with_options(&markup.safe.text, &options)
+        .map_err(|error| place(&error, markup.safe.text.len()))?;
     // Without fonts of the crate's choosing, which every mail would load from elsewhere.
     let options = RenderOptions { fonts: HashMap::new(), ..RenderOptions::default() };
-    let Ok(html) = parsed.element.render(&options) else { return unfit(markup, report) };
+    let html = parsed.element.render(&options).map_err(|error| (0..1, error.to_string()))?;
     if markup.inline_styles.is_empty() {
-        return Some(html);
+        return Ok(html);
     }
-    inlined(&html, Some(&markup.inline_styles)).or_else(|| unfit(markup, report))
+    inlined(&html, Some(&markup.inline_styles)).ok_or_else(unread)
 }
 
-fn unfit<T>(markup: &Markup, report: &mut Report) -> Option<T> {
-    let found = markup.safe.error(Code::Markup, 0..1, "this can't be made a mail")?;
-    report.push(found.help("a style in it is not valid CSS"));
-    None
-}
-
-fn place(error: &ParseError, length: usize) -> (std::ops::Range<usize>, String) {
+fn place(error: &ParseError, length: usize) -> (Range<usize>, String) {
     let at = |span: &mrml::prelude::parser::Span| span.start..span.end.max(span.start + 1);
     match error {
         ParseError::UnexpectedElement { position, .. } => {

@@ -242,8 +242,7 @@ impl<'a> Look<'a> {
 
     /// What stands in a style up to its end.
     fn raw(&mut self, name: &str, inline: bool) {
-        let lower = self.rest().to_ascii_lowercase();
-        let length = lower.find(&format!("</{name}")).unwrap_or(lower.len());
+        let length = end_tag(self.rest(), name);
         let span = self.at..self.at + length;
         for tag in self.tags_in(&span) {
             self.unsafe_place(tag.span.clone(), "in a style");
@@ -383,4 +382,13 @@ impl<'a> Look<'a> {
 
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == ':' || c == '_'
+}
+
+/// Where the end tag of an element stands in a text; its end, if there is none.
+pub(super) fn end_tag(text: &str, name: &str) -> usize {
+    let is_it = |at: usize| {
+        text.get(at + 2..at + 2 + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
+    };
+    let mut ends = text.match_indices("</").map(|(at, _)| at);
+    ends.find(|at| is_it(*at)).unwrap_or(text.len())
 }

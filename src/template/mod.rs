@@ -39,8 +39,8 @@ use handlebars::{Context, Handlebars, Template};
 use serde_json::Value as Json;
 
 use crate::diagnostic::{Report, SourceFile};
-use crate::journey::Plan;
-use crate::model::MessageChannel;
+use crate::journey::{Plan, Shop};
+use crate::model::{MessageChannel, Zone};
 
 pub use data::Frame;
 pub use functions::{FUNCTIONS, Function, Misuse};
@@ -178,6 +178,31 @@ impl Templates {
             MessageChannel::Email => template.emails.keys().flatten().map(Locale::as_str).collect(),
             MessageChannel::Sms => template.sms.keys().flatten().map(Locale::as_str).collect(),
         }
+    }
+
+    /// What a template prints of the shop that this shop does not have, such as
+    /// `shop.postal_address`: its messages would fail until the configuration has it.
+    #[must_use]
+    pub fn lacking(&self, name: &str, channel: MessageChannel, shop: &Shop) -> Vec<&'static str> {
+        let Some(template) = self.inner.templates.get(name) else { return Vec::new() };
+        let frame = Frame { shop, locale: None, zone: Zone::utc(), unsubscribe_url: None };
+        let whole = data::whole(&Json::Null, &frame, &self.inner.brand, "en");
+        let is_there =
+            |path: &str| path.split('.').try_fold(&whole, |value, name| value.get(name)).is_some();
+        let lines = || -> Box<dyn Iterator<Item = &Lines>> {
+            match channel {
+                MessageChannel::Email => Box::new(template.emails.values().map(|mail| &mail.lines)),
+                MessageChannel::Sms => Box::new(template.sms.values().map(|sms| &sms.lines)),
+            }
+        };
+        let prints = |path: &str| {
+            let is_it =
+                |name: &String| name.trim_start_matches("../").trim_start_matches("@root.") == path;
+            lines().any(|lines| lines.keys().any(is_it))
+        };
+        let always =
+            schema::FRAME.iter().filter(|(_, _, always, _)| *always).map(|(path, ..)| *path);
+        always.filter(|path| prints(path) && !is_there(path)).collect()
     }
 
     /// Renders an email from a decision's data.

@@ -1,5 +1,4 @@
 use super::*;
-use crate::model::Zone;
 
 fn file(path: &str, text: &str) -> TemplateFile {
     TemplateFile { path: path.to_owned(), bytes: text.into() }
@@ -121,7 +120,7 @@ fn of(sms: &str, body: &str) -> Templates {
     templates
 }
 
-fn frame(shop: &crate::journey::Shop) -> Frame<'_> {
+fn frame(shop: &Shop) -> Frame<'_> {
     Frame { shop, locale: Some("en"), zone: Zone::utc(), unsubscribe_url: None }
 }
 
@@ -275,6 +274,21 @@ fn what_can_not_be_rendered_says_why() {
     assert_eq!(told, "template a (default language), sms: it is empty");
     let told = empty.sms("b", &data, &frame(&shop)).expect_err("no template").to_string();
     assert_eq!(told, "there is no template `b`");
+}
+
+#[test]
+fn what_a_shop_lacks_is_named() {
+    let templates =
+        of("x{{#with cart}}{{../shop.name}}{{/with}}", "{{shop.postal_address}}{{cart_url}}");
+    for (shop, email, sms) in [
+        (Shop::default(), vec!["shop.postal_address", "cart_url"], vec!["shop.name"]),
+        (example_shop(), vec![], vec![]),
+        (Shop { cart_url: None, ..example_shop() }, vec![], vec![]),
+        (Shop { name: None, sender: None, ..example_shop() }, vec![], vec!["shop.name"]),
+    ] {
+        assert_eq!(templates.lacking("a", MessageChannel::Email, &shop), email);
+        assert_eq!(templates.lacking("a", MessageChannel::Sms, &shop), sms);
+    }
 }
 
 #[test]

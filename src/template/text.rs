@@ -1,6 +1,7 @@
 //! The text part of a mail for which none is written: what its HTML says, with the addresses of its
 //! links. Handlebars tags stay where they are, so it is derived once, at load time.
 
+use super::markup::end_tag;
 use super::tags::{self, Tag};
 
 /// Elements that begin a line of their own.
@@ -26,7 +27,7 @@ const LINES: [&str; 18] = [
 ];
 /// Elements with an empty line around them.
 const PARAGRAPHS: [&str; 7] = ["p", "h1", "h2", "h3", "h4", "hr", "tr"];
-/// Elements of which nothing is read, as of those that say so: `<a aria-hidden="true">`.
+/// Elements of which nothing is read, as of a link that says so: `<a aria-hidden="true">`.
 const SILENT: [&str; 5] = ["head", "script", "style", "title", "noscript"];
 
 /// The text of a mail's HTML.
@@ -122,7 +123,7 @@ impl<'a> Writer<'a> {
 
     fn element(&mut self) {
         let end = self.element_end();
-        let inner = &self.html[self.at + 1..end - 1];
+        let inner = self.html[self.at + 1..end].trim_end_matches('>');
         self.at = end;
         let closes = inner.starts_with('/');
         let name_end = inner[usize::from(closes)..]
@@ -130,11 +131,9 @@ impl<'a> Writer<'a> {
             .map_or(inner.len(), |length| length + usize::from(closes));
         let name = inner[usize::from(closes)..name_end].to_ascii_lowercase();
         let attributes = &inner[name_end..];
-        let hidden = attribute(attributes, "aria-hidden").as_deref() == Some("true");
+        let hidden = name == "a" && attribute(attributes, "aria-hidden").as_deref() == Some("true");
         if (hidden || SILENT.contains(&name.as_str())) && !closes {
-            let close = format!("</{name}");
-            let lower = self.rest().to_ascii_lowercase();
-            self.at += lower.find(&close).unwrap_or(lower.len());
+            self.at += end_tag(self.rest(), &name);
             return;
         }
         match name.as_str() {
@@ -293,6 +292,7 @@ mod tests {
                 "<a href=\"https://s.example\" aria-hidden=\"true\"><img src=\"x\" alt=\"Sock\"></a><b>Sock</b>",
                 "Sock\n",
             ),
+            ("<img src=\"x\" alt=\"\" aria-hidden=\"true\">a", "a\n"),
             ("a<!--[if mso]><p>Outlook</p><![endif]-->b", "ab\n"),
             ("<!--[if !mso]><!--><p>all</p><!--<![endif]-->", "all\n"),
             (

@@ -111,6 +111,29 @@ fn shipped_templates_are_sound() {
     assert!(output.status.success() && said.contains("templates checked: no mistakes"), "{said}");
 }
 
+/// A configuration that lacks what templates print would make each message fail.
+#[test]
+fn check_names_what_the_configuration_lacks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = env!("CARGO_MANIFEST_DIR");
+    let write = |shop: &str| {
+        let text = format!(
+            "journeys: {root}/journeys\ntemplates: {root}/templates\nshops: {{ default: {{ {shop} }} }}\n"
+        );
+        std::fs::write(folder.path().join("waypost.yaml"), text).expect("a file");
+        let output = waypost().current_dir(folder.path()).arg("check").output();
+        let output = output.expect("the command runs");
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let told = write("name: Fernhill");
+    assert!(told.contains("set shops.default.postal_address"), "{told}");
+    assert!(told.contains("set shops.default.cart_url"), "{told}");
+    assert!(!told.contains("set shops.default.name"), "{told}");
+    let told = write("name: F, postal_address: Main Street 1, cart_url: 'https://f.example/cart'");
+    assert!(!told.contains("warning"), "{told}");
+}
+
 #[test]
 fn preview_shows_what_a_customer_would_get() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -175,4 +198,85 @@ fn preview_shows_what_a_customer_would_get() {
     let (code, shown, told) = run(&["cart"]);
     assert_eq!((code, shown.as_str()), (Some(1), ""));
     assert!(told.contains("sms.txt:1:6") && told.contains("may be missing"), "{told}");
+}
+
+/// What people may type by mistake, in any order.
+const PIECES: [&str; 48] = [
+    "<mjml>",
+    "</mjml>",
+    "<mj-head>",
+    "</mj-head>",
+    "<mj-body>",
+    "</mj-body>",
+    "<mj-section>",
+    "</mj-section>",
+    "<mj-column>",
+    "</mj-column>",
+    "<mj-text>",
+    "</mj-text>",
+    "<mj-text",
+    "<mj-button href=\"",
+    "<mj-image src=",
+    "<mj-style inline=\"inline\">",
+    "</mj-style>",
+    "<style>",
+    "</style>",
+    ".a { color: red",
+    "}",
+    "<mj-raw>",
+    "<mj-attributes>",
+    "<mj-all",
+    "<!--",
+    "-->",
+    "<!--[if mso]>",
+    "<![endif]-->",
+    "<",
+    ">",
+    "\"",
+    "'",
+    "/>",
+    "&amp;",
+    "&#x",
+    "{{",
+    "}}",
+    "{{#if cart.id}}",
+    "{{else}}",
+    "{{/if}}",
+    "{{cart.count}}",
+    "{{#each (first cart.items 2)}}",
+    "{{/each}}",
+    "{{sku}}",
+    "{{default name \"é\"}}",
+    "{{> p}}",
+    "---\n",
+    "é\u{a0}\n",
+];
+
+proptest::proptest! {
+    /// Whatever stands in a file is reported or compiled; nothing panics.
+    #[test]
+    fn any_file_is_reported_or_compiled(
+        picks in proptest::collection::vec(0..PIECES.len(), 0..60),
+        cut in 0..40_usize,
+    ) {
+        let text: String = picks.iter().map(|pick| PIECES[*pick]).collect();
+        let front = "---\nsubject: x\npreheader: x\n---\n";
+        let whole = format!("{front}<mjml><mj-body><mj-section><mj-column>{text}</mj-column></mj-section></mj-body></mjml>");
+        let cut: String = text.chars().skip(cut).collect();
+        for (path, content) in [
+            ("a/email.mjml", format!("{front}{text}")),
+            ("a/email.mjml", whole),
+            ("a/email.html", format!("{front}<html><body>{text}</body></html>")),
+            ("a/email.html", text.clone()),
+            ("a/sms.txt", cut.clone()),
+            ("_layout.mjml", text.clone()),
+            ("_brand.yaml", cut.clone()),
+            ("a/sample.json", cut),
+        ] {
+            let files = [(path, content), ("_partials/p.mjml", text.clone()), ("a/sample.json", "{}".into())]
+                .map(|(path, text)| TemplateFile { path: path.to_owned(), bytes: text.into_bytes() });
+            let (templates, report) = Templates::compile(&files, "templates");
+            proptest::prop_assert!(report.has_errors() || templates.names().count() <= 1);
+        }
+    }
 }
