@@ -75,6 +75,8 @@ pub mod generate;
 
 // Reports: what journeys came to, as a value and as a page.
 pub mod report;
+// The journeys and templates that ship, in the binary.
+pub mod shipped;
 
 // The command line: one file for each command.
 pub mod cli;

@@ -1,4 +1,4 @@
-//! `waypost demo`: a week of a shop, two journeys, and what comes of them.
+//! `waypost demo`: a week of a shop, the shipped journeys, and what comes of them.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,26 +9,23 @@ use anyhow::{Context, bail};
 use crate::decode::Decoder;
 use crate::engine::{Decision, Trace};
 use crate::generate::{self, generate};
-use crate::journey::{Catalog, Rules, SourceFile, compile};
-use crate::model::{CustomerId, Timestamp};
+use crate::journey::{Catalog, Rules, Shop, compile};
+use crate::model::{CustomerId, Text, Timestamp};
 use crate::replay::{FLUSH_ROWS, Input, Options, Summary, Watch, grouped, replay, write_line};
 use crate::report::{Gather, Next, Report};
+use crate::shipped;
+use crate::template::Templates;
 
 use super::page::{self, Page};
+use super::render::Renderer;
 use super::talk::{bar, say};
 use super::{Outcome, setup, table};
 
-/// The journeys the demo runs: those that ship.
-const JOURNEYS: &[(&str, &str)] = &[
-    ("journeys/abandoned-cart.yaml", include_str!("../../journeys/abandoned-cart.yaml")),
-    ("journeys/abandoned-browse.yaml", include_str!("../../journeys/abandoned-browse.yaml")),
-];
-
 /// Show the main job on a made-up week of a shop
 ///
-/// Generates the traffic, runs two journeys over it with the virtual clock, and shows the funnel,
+/// Generates the traffic, runs the shipped journeys over it with the virtual clock, and shows the funnel,
 /// what was withheld and why, dead letters, and one customer's story: in the terminal, and as a
-/// page for the browser. It sends nothing.
+/// page for the browser. Mails become files in DIR/mails; it sends nothing.
 ///
 /// Examples:
 ///   waypost demo
@@ -45,7 +42,7 @@ pub(super) struct Args {
     /// Another seed is another shop.
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Where to write the events, the decisions and the report.
+    /// Where to write the events, the decisions, the mails and the report.
     #[arg(long, value_name = "DIR", default_value = "waypost-demo")]
     out: PathBuf,
 }
@@ -55,9 +52,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         .with_context(|| format!("can't make the folder {}", args.out.display()))?;
     let events = args.out.join("events.ndjson");
     write_events(args, &events)?;
-    let sources: Vec<SourceFile> =
-        JOURNEYS.iter().map(|(path, text)| SourceFile::new(*path, *text)).collect();
-    let (plans, mistakes) = compile(&sources, None);
+    let (plans, mistakes) = compile(&shipped::journeys(), None);
     if mistakes.has_errors() {
         bail!("a journey of the demo has mistakes:\n{}", mistakes.render(false));
     }
@@ -82,17 +77,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         ),
         bar: bar("replaying", None),
         gather: Gather::new(&plans),
+        renderer: renderer(&args.out.join("mails"))?,
     };
     let page = Page::create(&args.out.join("report.html"))?;
-    let summary = replay(Catalog::new(plans, Rules::default()), &options, &mut watching)?;
+    let summary = replay(Catalog::new(plans, rules()), &options, &mut watching)?;
     watching.out.flush().context("can't write the decisions")?;
     watching.bar.finish_and_clear();
     say("replayed with a virtual clock; nothing was sent");
     table::summary(&summary);
-    let report = report(args, &events, &decisions, &watching.gather, &summary);
+    let mails = watching.renderer.samples(&watching.gather);
+    let report = Report { mails, ..report(args, &events, &decisions, &watching.gather, &summary) };
     tell(&report);
     say("");
     say(&format!("Every decision, one a line: {}", decisions.display()));
+    watching.renderer.tell(&args.out.join("mails"));
     page.write(&report)?;
     say("");
     say("Try next:");
@@ -101,6 +99,37 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         say(&format!("   {}", next.command));
     }
     Ok(Outcome::Done)
+}
+
+/// The shop that the generator makes up.
+fn rules() -> Rules {
+    let text = |text: &'static str| Some(Text::const_new(text));
+    let default_shop = Shop {
+        name: text("Fernhill"),
+        sender: text("Fernhill <hello@fernhill.example>"),
+        postal_address: text("Fernhill, 12 Orchard Lane, 1234 AB Meadowbrook"),
+        public_url: text("https://mail.fernhill.example"),
+        product_url: text("https://www.fernhill.example/p/{sku}"),
+        cart_url: text("https://www.fernhill.example/cart/{cart_id}"),
+        ..Shop::default()
+    };
+    Rules { default_shop, ..Rules::default() }
+}
+
+/// Renders with the templates that ship, into a folder.
+fn renderer(folder: &Path) -> anyhow::Result<Renderer> {
+    let (templates, mistakes) = Templates::compile(&shipped::templates(), "templates");
+    if mistakes.has_errors() {
+        bail!("a template of the demo has mistakes:\n{}", mistakes.render(false));
+    }
+    // Mails of an earlier demo are not of this one.
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("can't empty {}", folder.display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    Renderer::new(templates, rules(), Some(folder))
 }
 
 fn report(
@@ -112,11 +141,11 @@ fn report(
 ) -> Report {
     let span = if args.days == 7 { "A week".to_owned() } else { format!("{} days", args.days) };
     let people = grouped(u64::from(args.customers));
-    let files: Vec<&str> = JOURNEYS.iter().map(|(path, _)| *path).collect();
     let facts = vec![
         ("events", events.display().to_string()),
         ("decisions", decisions.display().to_string()),
-        ("journeys", files.join(", ")),
+        ("journeys", "those that ship: journeys/*.yaml".to_owned()),
+        ("mails", args.out.join("mails").display().to_string()),
         ("seed", args.seed.to_string()),
     ];
     Report {
@@ -189,11 +218,13 @@ struct Watching {
     out: BufWriter<File>,
     bar: indicatif::ProgressBar,
     gather: Gather,
+    renderer: Renderer,
 }
 
 impl Watch for Watching {
     fn decision(&mut self, decision: &Decision) -> std::io::Result<()> {
         self.gather.decision(decision);
+        self.renderer.decision(decision)?;
         write_line(decision, &mut self.out)
     }
 

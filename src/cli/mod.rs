@@ -34,7 +34,7 @@ use clap::{Parser, Subcommand};
 /// 3 it could not be done.
 ///
 /// Examples:
-///   waypost demo                              a week of a made-up shop, two journeys over it
+///   waypost demo                              a week of a made-up shop, the shipped journeys over it
 ///   waypost check                             every mistake in journeys, templates, configuration
 ///   waypost preview --out previews            every template as customers would get it
 ///   waypost replay --events week.ndjson       what would have been sent, and what not, and why

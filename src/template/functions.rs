@@ -177,7 +177,7 @@ pub const FUNCTIONS: &[Function] = &[
     ),
     function(
         "without",
-        "without browse.items orders.last_items",
+        "#each (first (without browse.items orders.last_items) 3)",
         "The products of the first list that are not in the second, told by their sku.",
         &[Takes::A(ITEMS), Takes::A(ITEMS)],
         Kind::Items,

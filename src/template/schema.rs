@@ -75,7 +75,7 @@ pub(super) const ITEM: &[(&str, Kind, bool, &str)] = &[
     ),
     ("category", Kind::Text, false, "Its category."),
     ("brand", Kind::Text, false, "Its brand."),
-    ("options", Kind::Text, false, "Chosen options, as `size=42`, joined by `;`."),
+    ("options", Kind::Text, false, "Chosen options, as `color: red, size: 42`."),
 ];
 
 /// What a message has beside the decision's data: path, kind, whether always there, meaning.

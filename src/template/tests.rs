@@ -175,6 +175,10 @@ fn names_mean_what_the_checker_takes_them_for() {
         ("{{plural cart.count \"item\" \"items\"}} {{plural 1 \"item\" \"items\"}}", "items item"),
         ("{{more cart.items 1}} {{more cart.items 9}} {{len cart.items}}", "2 0 3"),
         (
+            "{{len (without cart.items event.items)}} {{#each (first (without cart.items event.items) 1)}}{{sku}}{{/each}} {{len (without cart.items cart.items)}}",
+            "2 FH-32-C5 0",
+        ),
+        (
             "{{title \"de wit-bos\"}} {{truncate \"Cedar Track Spike\" 12}} {{lower \"ÀB\"}}",
             "De Wit-Bos Cedar Track… àb",
         ),

@@ -27,7 +27,7 @@ const LINES: [&str; 18] = [
 ];
 /// Elements with an empty line around them.
 const PARAGRAPHS: [&str; 7] = ["p", "h1", "h2", "h3", "h4", "hr", "tr"];
-/// Elements of which nothing is read, as of those that say so: `<a aria-hidden="true">`.
+/// Elements of which nothing is read, as of a link that says so: `<a aria-hidden="true">`.
 const SILENT: [&str; 5] = ["head", "script", "style", "title", "noscript"];
 
 /// The text of a mail's HTML.
@@ -131,7 +131,7 @@ impl<'a> Writer<'a> {
             .map_or(inner.len(), |length| length + usize::from(closes));
         let name = inner[usize::from(closes)..name_end].to_ascii_lowercase();
         let attributes = &inner[name_end..];
-        let hidden = attribute(attributes, "aria-hidden").as_deref() == Some("true");
+        let hidden = name == "a" && attribute(attributes, "aria-hidden").as_deref() == Some("true");
         if (hidden || SILENT.contains(&name.as_str())) && !closes {
             self.at += end_tag(self.rest(), &name);
             return;
@@ -292,6 +292,7 @@ mod tests {
                 "<a href=\"https://s.example\" aria-hidden=\"true\"><img src=\"x\" alt=\"Sock\"></a><b>Sock</b>",
                 "Sock\n",
             ),
+            ("<img src=\"x\" alt=\"\" aria-hidden=\"true\">a", "a\n"),
             ("a<!--[if mso]><p>Outlook</p><![endif]-->b", "ab\n"),
             ("<!--[if !mso]><!--><p>all</p><!--<![endif]-->", "all\n"),
             (

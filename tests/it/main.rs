@@ -17,6 +17,7 @@ mod properties;
 mod real;
 mod replay;
 mod report;
+mod shipped;
 mod sms;
 mod store;
 mod stories;

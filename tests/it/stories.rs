@@ -69,12 +69,15 @@ fn retell(text: &str, path: &Path) -> (String, usize) {
             .take_while(|line| *line != "```")
             .fold(String::new(), |block, line| block + line + "\n");
         match kind {
-            "yaml" => {
+            "yaml" | "shipped" => {
                 if !fresh {
                     journeys.clear();
                 }
                 fresh = true;
-                journeys.push(block.clone());
+                match kind {
+                    "yaml" => journeys.push(block.clone()),
+                    _ => journeys.extend(shipped(&block)),
+                }
                 out.push_str(&block);
             }
             "events" => {
@@ -91,6 +94,19 @@ fn retell(text: &str, path: &Path) -> (String, usize) {
         out.push_str("```\n");
     }
     (out, stories)
+}
+
+/// The shipped journeys that a block names, one a line; all of them for `all`.
+fn shipped(block: &str) -> Vec<String> {
+    let names: Vec<String> = block.lines().map(|name| format!("journeys/{name}.yaml")).collect();
+    let files = waypost::shipped::journeys();
+    for name in &names {
+        let known = name == "journeys/all.yaml" || files.iter().any(|file| file.path == *name);
+        assert!(known, "{name} does not ship");
+    }
+    let all = names == ["journeys/all.yaml"];
+    let wanted = files.into_iter().filter(|file| all || names.contains(&file.path));
+    wanted.map(|file| file.text).collect()
 }
 
 /// Runs the events through the journeys and tells the decisions and the ends of runs.

@@ -107,10 +107,8 @@ fn the_flush_size_changes_no_byte_where_customers_merge() {
     let mut bytes = Vec::new();
     generate::generate(&made, &mut bytes, &mut |_, _| {}).expect("generates");
     let file = temporary(&bytes, ".ndjson");
-    let journeys = [
-        include_str!("../../../journeys/abandoned-cart.yaml"),
-        include_str!("../../../journeys/abandoned-browse.yaml"),
-    ];
+    let shipped = waypost::shipped::journeys();
+    let journeys: Vec<&str> = shipped.iter().map(|file| file.text.as_str()).collect();
     let mut options = options(vec![json(file.path())]);
     let whole = run_all(&journeys, &options);
     assert!(whole.decisions.len() > 50, "{}", whole.decisions.len());
