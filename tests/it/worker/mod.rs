@@ -10,6 +10,7 @@ mod lanes;
 mod merge;
 mod releases;
 mod report;
+mod sending;
 mod shop;
 mod stop;
 mod why;

@@ -326,18 +326,28 @@ pub(super) fn post(
     body: &[u8],
     token: Option<&str>,
 ) -> Option<(u16, String)> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(DEADLINE))
-        .build()
-        .into();
-    let mut request = agent.post(format!("{url}{path}"));
+    let mut request = agent().post(format!("{url}{path}"));
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
     let mut answer = request.send(body).ok()?;
     let text = answer.body_mut().read_to_string().ok()?;
     Some((answer.status().as_u16(), text))
+}
+
+/// Gets a page: its status and body; `None` if there was no answer.
+pub(super) fn get(url: &str, path: &str) -> Option<(u16, String)> {
+    let mut answer = agent().get(format!("{url}{path}")).call().ok()?;
+    let text = answer.body_mut().read_to_string().ok()?;
+    Some((answer.status().as_u16(), text))
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(DEADLINE))
+        .build()
+        .into()
 }
 
 /// Waits until a condition holds.

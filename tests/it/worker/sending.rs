@@ -1,0 +1,317 @@
+//! Messages leave the real worker: caught, by SMTP, held, cancelled, in doubt; and who unsubscribes.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use mail_parser::MessageParser;
+
+use super::events::{cart_add, consent, order};
+use super::shop::{Shop, get, post};
+use super::{CART, THANKS};
+
+const ANN: &[(&str, &str)] = &[("id", "7001"), ("email", "ann@shop.example")];
+const BOB: &[(&str, &str)] = &[("id", "7002"), ("email", "bob@shop.example")];
+
+/// What a mail needs of the shop.
+const COMPLETE: &str = "shops: { default: { name: Fernhill, sender: shop@fernhill.example, \
+                        postal_address: 1 Dam, public_url: \"https://mail.fernhill.example\" } }\n";
+
+/// How many messages are so far on their way out.
+fn so_far(shop: &Shop, status: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM deliveries WHERE status = '{status}'");
+    shop.count("data/state.db", &sql)
+}
+
+fn wait_until(shop: &Shop, status: &str, count: i64) {
+    let sql = format!("SELECT count(*) FROM deliveries WHERE status = '{status}'");
+    shop.wait_for(status, &sql, |found| found >= count);
+}
+
+/// The caught mails: subject, recipient and text of each, in the order of their due times.
+fn caught(shop: &Shop) -> Vec<(String, String, String)> {
+    let mut files: Vec<_> = std::fs::read_dir(shop.path("data/caught"))
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|found| found == "eml"))
+        .collect();
+    files.sort();
+    files
+        .iter()
+        .map(|file| {
+            let bytes = std::fs::read(file).expect("the mail");
+            let mail = MessageParser::default().parse(&bytes).expect("a mail");
+            let to = mail.to().and_then(|to| to.first()).and_then(|to| to.address());
+            let subject = mail.subject().unwrap_or_default().to_owned();
+            let text = mail.body_text(0).expect("a text part").into_owned();
+            (subject, to.expect("a recipient").to_owned(), text)
+        })
+        .collect()
+}
+
+/// The link that unsubscribes, in a mail's text: where it is served, and its path.
+fn link(text: &str) -> (String, String) {
+    let start = text.find("http://").expect("a link");
+    let link: String =
+        text[start..].chars().take_while(|c| !c.is_whitespace() && *c != '>').collect();
+    let path = link.find("/u/").expect("a path");
+    (link[..path].to_owned(), link[path..].to_owned())
+}
+
+#[test]
+fn the_link_of_a_caught_mail_unsubscribes_at_once() {
+    let shop = Shop::new(1, &[CART]);
+    let worker = shop.start();
+    worker.takes(&[consent("1", ANN), cart_add("2", ANN, "c1")].join("\n"));
+    wait_until(&shop, "sent", 1);
+    let mails = caught(&shop);
+    assert_eq!((mails.len(), mails[0].1.as_str()), (1, "ann@shop.example"));
+    let (base, path) = link(&mails[0].2);
+    let suppressed = "SELECT count(*) FROM suppressions WHERE reason = 'unsubscribed'";
+
+    // Looking changes nothing, and neither does a link that was not made here.
+    let (status, page) = get(&base, &path).expect("a page");
+    assert_eq!(status, 200, "{page}");
+    assert!(page.contains("<form method=\"post\">") && !page.contains("ann@"), "{page}");
+    let forged = format!("{}A", &path[..path.len() - 1]);
+    assert_eq!(get(&base, &forged).expect("a page").0, 404);
+    assert_eq!(
+        post(&base, &forged, b"List-Unsubscribe=One-Click", None).expect("an answer").0,
+        404
+    );
+    assert_eq!(shop.count("data/state.db", suppressed), 0);
+
+    for _ in 0..2 {
+        let (status, answer) =
+            post(&base, &path, b"List-Unsubscribe=One-Click", None).expect("an answer");
+        assert_eq!((status, answer.as_str()), (200, "unsubscribed\n"));
+        // Answered is kept.
+        assert_eq!(shop.count("data/state.db", suppressed), 1);
+    }
+    let second = "SELECT count(*) FROM messages WHERE step = 'second'";
+    shop.wait_for("the second mail", second, |count| count == 1);
+    let withheld = "SELECT count(*) FROM messages WHERE step = 'second' AND reason = 'consent'";
+    assert_eq!(shop.count("data/state.db", withheld), 1, "the log knows of it, too");
+    worker.stops();
+    assert_eq!(caught(&shop).len(), 1);
+    shop.verified();
+
+    // A later yes lifts it.
+    let worker = shop.start();
+    worker.takes(&[consent("3", ANN), cart_add("4", ANN, "c2")].join("\n"));
+    wait_until(&shop, "sent", 2);
+    assert_eq!(shop.count("data/state.db", suppressed), 0);
+    worker.stops();
+    shop.verified();
+}
+
+#[test]
+fn what_is_held_waits_and_an_order_takes_it_back() {
+    let shop = Shop::new(1, &[CART, THANKS]);
+    let worker = shop.start();
+    let done = shop.run(&["sending", "hold", "--journey", "abandoned-cart"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    worker.takes(&[consent("1", ANN), consent("2", BOB)].join("\n"));
+    worker.takes(&[cart_add("3", ANN, "c1"), cart_add("4", BOB, "c2")].join("\n"));
+    wait_until(&shop, "waiting", 2);
+    // Another journey is not held; its order takes the reminder back.
+    worker.takes(&order("5", ANN, "o1"));
+    wait_until(&shop, "sent", 1);
+    wait_until(&shop, "cancelled", 1);
+    let mails = caught(&shop);
+    assert_eq!((mails.len(), mails[0].1.as_str()), (1, "ann@shop.example"), "her thanks");
+
+    // Bob's is cancelled by hand.
+    let list = shop.run(&["messages", "list", "--status", "waiting", "--json"]);
+    let line: serde_json::Value =
+        serde_json::from_str(list.stdout.lines().next().expect("a message")).expect("JSON");
+    assert_eq!(
+        (line["customer"].as_str(), line["status"].as_str()),
+        (Some("7002"), Some("waiting"))
+    );
+    let id = line["message"].as_str().expect("an id");
+    assert_eq!(shop.run(&["messages", "cancel", id]).code, Some(0));
+    assert_eq!(shop.run(&["messages", "cancel", id]).code, Some(3), "once");
+    let shown = shop.run(&["messages", "show", id]).stdout;
+    assert!(shown.contains("cancelled by hand"), "{shown}");
+    let status = shop.run(&["sending", "status"]).stderr;
+    assert!(status.contains("journey abandoned-cart") && status.contains("cancelled"), "{status}");
+    let released = shop.run(&["sending", "release", "--journey", "abandoned-cart"]);
+    assert!(released.stderr.contains("released: journey abandoned-cart"), "{}", released.stderr);
+    let outcome = "SELECT count(*) FROM messages WHERE outcome = 'email.cancelled'";
+    shop.wait_for("the log to tell of it", outcome, |count| count == 1);
+    worker.stops();
+    assert_eq!(caught(&shop).len(), 1);
+    shop.verified();
+}
+
+/// What a mail server does with a mail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Does {
+    /// It takes it.
+    Takes,
+    /// It knows no such recipient.
+    Refuses,
+    /// It closes the connection after the last byte, without a word.
+    Vanishes,
+}
+
+/// A mail server that speaks as little SMTP as it takes; it keeps what it got whole.
+struct Server {
+    address: SocketAddr,
+    got: Arc<Mutex<Vec<String>>>,
+    does: Arc<Mutex<Does>>,
+}
+
+impl Server {
+    fn start(does: Does) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (got, does) = (Arc::new(Mutex::default()), Arc::new(Mutex::new(does)));
+        let (keeps, asks) = (Arc::clone(&got), Arc::clone(&does));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (keeps, does) = (Arc::clone(&keeps), *asks.lock().expect("nobody panicked"));
+                // A client that goes away ends its conversation.
+                std::thread::spawn(move || talk(client.ok()?, does, &keeps));
+            }
+        });
+        Self { address, got, does }
+    }
+
+    fn got(&self) -> Vec<String> {
+        self.got.lock().expect("nobody panicked").clone()
+    }
+
+    /// The lines of the configuration that send there.
+    fn configuration(&self) -> String {
+        let port = self.address.port();
+        format!(
+            "{COMPLETE}deliver: {{ email: smtp, only_to: [ ann@shop.example ] }}\n\
+             smtp: {{ host: 127.0.0.1, port: {port}, tls: none }}\n"
+        )
+    }
+}
+
+fn talk(mut client: TcpStream, does: Does, keeps: &Mutex<Vec<String>>) -> Option<()> {
+    let mut lines = BufReader::new(client.try_clone().ok()?).lines();
+    client.write_all(b"220 mail.example\r\n").ok()?;
+    while let Some(Ok(line)) = lines.next() {
+        let answer = match line.get(..4)? {
+            "RCPT" if does == Does::Refuses => "550 5.1.1 no such user",
+            "DATA" => {
+                client.write_all(b"354 go on\r\n").ok()?;
+                let body: Vec<String> =
+                    lines.by_ref().map_while(Result::ok).take_while(|line| line != ".").collect();
+                keeps.lock().ok()?.push(body.join("\n"));
+                if does == Does::Vanishes {
+                    return None;
+                }
+                "250 2.0.0 taken"
+            }
+            "QUIT" => return client.write_all(b"221 bye\r\n").ok(),
+            _ => "250 2.1.0 fine",
+        };
+        client.write_all(format!("{answer}\r\n").as_bytes()).ok()?;
+    }
+    Some(())
+}
+
+#[test]
+fn mails_go_by_smtp_and_outside_production_only_to_those_named() {
+    let server = Server::start(Does::Takes);
+    let shop = Shop::new(1, &[CART]);
+    shop.configure(1, &server.configuration());
+    let worker = shop.start();
+    worker.takes(&[consent("1", ANN), consent("2", BOB)].join("\n"));
+    worker.takes(&[cart_add("3", ANN, "c1"), cart_add("4", BOB, "c2")].join("\n"));
+    wait_until(&shop, "sent", 1);
+    wait_until(&shop, "cancelled", 1);
+    let got = server.got();
+    assert_eq!(got.len(), 1);
+    for line in [
+        "To: ann@shop.example",
+        "From: Fernhill <shop@fernhill.example>",
+        "List-Unsubscribe: <https://mail.fernhill.example/u/",
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+    ] {
+        assert!(got[0].contains(line), "no `{line}` in\n{}", got[0]);
+    }
+    let why = "SELECT detail FROM deliveries WHERE status = 'cancelled' LIMIT 1";
+    let why = shop.text("data/state.db", why);
+    assert!(why.contains("`deliver.only_to`"), "{why}");
+    let said = worker.stops();
+    assert!(said.contains("not production: to 1 named addresses, nobody else"), "{said}");
+    assert!(!said.contains("ann@") && !said.contains("bob@"), "{said}");
+    shop.verified();
+}
+
+#[test]
+fn a_bad_address_is_suppressed() {
+    let server = Server::start(Does::Refuses);
+    let shop = Shop::new(1, &[CART]);
+    shop.configure(1, &server.configuration());
+    let worker = shop.start();
+    worker.takes(&[consent("1", ANN), cart_add("2", ANN, "c1")].join("\n"));
+    wait_until(&shop, "refused", 1);
+    let second = "SELECT count(*) FROM messages WHERE step = 'second' AND reason = 'suppressed'";
+    shop.wait_for("the second mail to be withheld", second, |count| count == 1);
+    assert_eq!(
+        shop.count("data/state.db", "SELECT count(*) FROM suppressions WHERE reason = 'bounced'"),
+        1
+    );
+    worker.stops();
+    assert_eq!(server.got().len(), 0);
+    shop.verified();
+}
+
+#[test]
+fn a_mail_whose_answer_is_lost_is_in_doubt_and_not_sent_again() {
+    let server = Server::start(Does::Vanishes);
+    let shop = Shop::new(1, &[THANKS]);
+    shop.configure(1, &server.configuration());
+    let worker = shop.start();
+    worker.takes(&[consent("1", ANN), order("2", ANN, "o1")].join("\n"));
+    wait_until(&shop, "in_doubt", 1);
+    worker.stops();
+    *server.does.lock().expect("nobody panicked") = Does::Takes;
+    let worker = shop.start();
+    worker.takes(&order("3", ANN, "o2"));
+    wait_until(&shop, "sent", 1);
+    assert_eq!(so_far(&shop, "in_doubt"), 1, "it stays");
+    assert_eq!(server.got().len(), 2, "one of each, and none of them again");
+    let id = shop.text(
+        "data/state.db",
+        "SELECT 'm' || lower(hex(message)) FROM deliveries WHERE status = 'in_doubt'",
+    );
+    assert_eq!(shop.run(&["messages", "resolve", &id, "--sent"]).code, Some(0));
+    assert_eq!(shop.run(&["messages", "resolve", &id, "--sent"]).code, Some(3), "once");
+    let told = "SELECT count(*) FROM messages WHERE outcome = 'email.sent'";
+    shop.wait_for("the log to tell of both", told, |count| count == 2);
+    worker.stops();
+    shop.verified();
+}
+
+#[test]
+fn a_test_message_goes_to_oneself_and_counts_nowhere() {
+    let shop = Shop::new(1, &[CART]);
+    let test = |to: &str| shop.run(&["send-test", "abandoned-cart/first", "--to", to]);
+    let done = test("me@shop.example");
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let mails = caught(&shop);
+    assert_eq!((mails[0].0.as_str(), mails[0].1.as_str()), ("[TEST] Hello", "me@shop.example"));
+    assert!(!shop.path("data/state.db").exists(), "it is kept nowhere");
+    // With a provider only those named may be written to, here as everywhere.
+    let server = Server::start(Does::Takes);
+    shop.configure(1, &server.configuration());
+    let done = test("me@shop.example");
+    assert_eq!(done.code, Some(3));
+    assert!(
+        done.stderr.contains("`deliver.only_to` does not name me@shop.example"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(test("ann@shop.example").code, Some(0));
+    assert_eq!(server.got().len(), 1);
+    assert!(server.got()[0].contains("Subject: [TEST] Hello"), "{}", server.got()[0]);
+}
