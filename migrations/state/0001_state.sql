@@ -113,7 +113,7 @@ CREATE TABLE suppressions (
     channel TEXT    NOT NULL,
     address BLOB    NOT NULL,
     topic   TEXT    NOT NULL,               -- empty for everything
-    reason  TEXT    NOT NULL,               -- unsubscribed, bounced, complained
+    reason  TEXT    NOT NULL,               -- unsubscribed, bounced, complained; resubscribed: a yes to the topic
     at      INTEGER NOT NULL,
     PRIMARY KEY (channel, address, topic, reason)
 ) WITHOUT ROWID;

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-use crate::config::{self, Config};
+use crate::config;
 use crate::diagnostic::Report;
-use crate::journey::{Plan, Step, compile};
-use crate::model::Text;
-use crate::template::Templates;
+use crate::journey::compile;
 
 use super::talk::{colours, say};
 use super::{Outcome, files, setup};
@@ -67,7 +65,9 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     if !args.json {
         // Without a configuration somebody is trying things out.
         if let (Some(config), Some(templates), Some(_)) = (&config, &templates, file) {
-            say_lacking(config, templates, &plans);
+            for lacking in setup::lacking(config, templates, &plans) {
+                say(&format!("warning: {lacking}"));
+            }
         }
         let counted = |count: usize, what: &str| {
             format!("{count} {what}{}", if count == 1 { "" } else { "s" })
@@ -77,32 +77,6 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         say(&format!("{}{templates} checked: no mistakes", counted(plans.len(), "journey")));
     }
     Ok(Outcome::Done)
-}
-
-/// What the templates of the journeys print of a shop that the configuration does not say: messages
-/// would fail for it.
-fn say_lacking(config: &Config, templates: &Templates, plans: &[Plan]) {
-    let default = Text::const_new("default");
-    let shops = std::iter::once((&default, &config.default_shop)).chain(&config.shops);
-    for (code, shop) in shops {
-        let steps = plans.iter().flat_map(|plan| &plan.nodes);
-        let lacking: BTreeSet<&str> = steps
-            .filter_map(|node| match &node.step {
-                Step::Message { channel, template, .. } => Some((channel, template)),
-                _ => None,
-            })
-            .flat_map(|(channel, template)| templates.lacking(template, *channel, shop))
-            .map(|variable| match variable {
-                "shop.url" => "cart_url",
-                other => other.trim_start_matches("shop."),
-            })
-            .collect();
-        for key in lacking {
-            say(&format!(
-                "warning: messages of the shop `{code}` will fail, because templates print what the configuration does not have: set shops.{code}.{key}"
-            ));
-        }
-    }
 }
 
 fn tell(report: &Report, json: bool) -> anyhow::Result<()> {

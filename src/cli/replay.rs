@@ -12,6 +12,7 @@ use crate::journey::Catalog;
 use crate::model::{CustomerId, Delay, Timestamp};
 use crate::replay::{Against, DeadLetter, FLUSH_ROWS, Input, Options, Watch, replay, write_line};
 use crate::report::{Gather, Report};
+use crate::template::example_shop;
 
 use super::page::{self, Page};
 use super::render::Renderer;
@@ -45,7 +46,7 @@ pub(super) struct Args {
     /// The folder of journeys, or one journey file; the configured one without it.
     #[arg(long, value_name = "DIR")]
     journeys: Option<PathBuf>,
-    /// The folder of templates; only the names are checked.
+    /// The folder of templates: their names are checked, and with --html or --render they are rendered.
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
     /// Until when timers fire; the last event's time without it.
@@ -103,7 +104,12 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let renderer = match (&templates, page.is_some() || args.render.is_some()) {
         (Some(folder), true) => {
             let templates = setup::sound_templates(folder, &journeys.plans)?.compiled;
-            Some(Renderer::new(templates, config.rules(), args.render.as_deref())?)
+            // Without a configuration somebody is trying things out, with a shop that is made up.
+            let mut rules = config.rules();
+            if configured.file.is_none() {
+                rules.default_shop = example_shop();
+            }
+            Some(Renderer::new(templates, rules, args.render.as_deref())?)
         }
         (None, _) if args.render.is_some() => {
             bail!("there are no templates to render: name their folder with --templates")

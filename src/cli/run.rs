@@ -56,6 +56,13 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let templates = setup::templates_folder(None, &config.templates);
     let journeys = setup::journeys(&config.journeys, templates.as_deref())?;
     let templates = setup::sound_templates(&config.templates, &journeys.plans)?;
+    let lacking = setup::lacking(&config, &templates.compiled, &journeys.plans);
+    for lacking in &lacking {
+        say(&format!("warning: {lacking}"));
+    }
+    if config.deliver.smtp.is_some() && !lacking.is_empty() {
+        bail!("mails can't be sent without these keys; see above");
+    }
     setup::folders(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args, &config, &journeys, templates))?;

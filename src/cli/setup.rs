@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use crate::config::{self, Config, InputFormat};
 use crate::decode::{Auto, CloudEvents, Decoder, Mapping, ShopCountries, Xdm};
 use crate::diagnostic::Report;
-use crate::journey::{Plan, SourceFile, compile};
+use crate::journey::{Plan, SourceFile, Step, compile};
 use crate::model::Text;
 use crate::template::{TemplateFile, Templates};
 
@@ -75,6 +75,34 @@ pub(super) fn sound_templates(folder: &Path, plans: &[Plan]) -> anyhow::Result<S
         bail!("the templates have mistakes; see above");
     }
     Ok(SoundTemplates { files, compiled })
+}
+
+/// What the templates of the journeys print of a shop that the configuration does not say: messages
+/// would fail for it.
+pub(super) fn lacking(config: &Config, templates: &Templates, plans: &[Plan]) -> Vec<String> {
+    let mut all = Vec::new();
+    let default = Text::const_new("default");
+    let shops = std::iter::once((&default, &config.default_shop)).chain(&config.shops);
+    for (code, shop) in shops {
+        let steps = plans.iter().flat_map(|plan| &plan.nodes);
+        let lacking: BTreeSet<&str> = steps
+            .filter_map(|node| match &node.step {
+                Step::Message { channel, template, .. } => Some((channel, template)),
+                _ => None,
+            })
+            .flat_map(|(channel, template)| templates.lacking(template, *channel, shop))
+            .map(|variable| match variable {
+                "shop.url" => "cart_url",
+                other => other.trim_start_matches("shop."),
+            })
+            .collect();
+        for key in lacking {
+            all.push(format!(
+                "messages of the shop `{code}` will fail, because templates print what the configuration does not have: set shops.{code}.{key}"
+            ));
+        }
+    }
+    all
 }
 
 /// Reads and compiles the journeys; mistakes in them are shown and end the command. Of the templates

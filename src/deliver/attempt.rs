@@ -2,15 +2,18 @@
 
 use crate::engine::Decision;
 use crate::model::{MessageChannel, SECOND_MS, Timestamp};
-use crate::provider::{Answer, Class};
+use crate::provider::{Answer, Class, scrub};
 use crate::store::{
-    self, Begin, Claim, DeliveryStatus, End, Outcome, Pinned, Suppression, SuppressionReason,
-    address_hash,
+    self, Begin, Claim, DeliveryStatus, End, MessageFilter, Outcome, Pinned, Suppression,
+    SuppressionReason, address_hash,
 };
 
 use super::Delivery;
-use super::retry::{FAULT_MS, next_try};
+use super::retry::{FAULT_MS, Failure, next_try};
 use super::route::Outgoing;
+
+/// How often keeping an outcome is tried; each try waits some seconds for the file.
+const KEEPS_MAX: u32 = 10;
 
 /// How often a message is rendered again because its content became newer meanwhile.
 const RENDERS_MAX: u32 = 5;
@@ -49,23 +52,12 @@ impl Delivery {
 
     /// What is to be handed over: what the first attempt pinned, or the newest content.
     fn pinned(&self, claim: &Claim, now: Timestamp) -> Result<Pinned, End> {
-        if let Some(pinned) = &claim.pinned {
-            return Ok(pinned.clone());
-        }
         let decision = &claim.message.decision;
-        let mut pinned = self
-            .composer
-            .compose(decision, claim.message.customer, claim.message.revision, now)
-            .map_err(|error| {
-                tracing::error!(message = %decision.message, template = %decision.template, %error,
-                "a message can't be put together");
-                End {
-                    status: DeliveryStatus::Refused,
-                    outcome: Outcome::Failed,
-                    detail: Some(error.to_string()),
-                    suppress: false,
-                }
-            })?;
+        let mut pinned = match &claim.pinned {
+            Some(pinned) => pinned.clone(),
+            None => self.composed(claim, now)?,
+        };
+        // Also of what an earlier try pinned: it may have been under another configuration.
         match self.routes.destination(decision.channel, &pinned.address) {
             Some(destination) => pinned.address = destination,
             None => {
@@ -79,6 +71,25 @@ impl Delivery {
             }
         }
         Ok(pinned)
+    }
+
+    /// The newest content, rendered and put together.
+    fn composed(&self, claim: &Claim, now: Timestamp) -> Result<Pinned, End> {
+        let decision = &claim.message.decision;
+        let composed =
+            self.composer.compose(decision, claim.message.customer, claim.message.revision, now);
+        composed.map_err(|error| {
+            // It may quote what the template was given.
+            let why = scrub(&error.to_string());
+            tracing::error!(message = %decision.message, template = %decision.template, why,
+                "a message can't be put together");
+            End {
+                status: DeliveryStatus::Refused,
+                outcome: Outcome::Failed,
+                detail: Some(why),
+                suppress: false,
+            }
+        })
     }
 
     /// Hands a started message over, and keeps what came of it.
@@ -108,12 +119,14 @@ impl Delivery {
                 self.end(claim, doubtful).await
             }
             Answer::NotSent { phase, why } => {
-                self.later(claim, None, &format!("{phase}: {why}")).await
+                self.later(claim, Failure::OfChannel, None, &format!("{phase}: {why}")).await
             }
             Answer::Refused { phase, reply, class, retry_after, .. } => {
                 let reply = format!("{phase}: {reply}");
                 match class {
-                    Class::Transient => self.later(claim, retry_after, &reply).await,
+                    Class::Transient => {
+                        self.later(claim, Failure::OfMessage, retry_after, &reply).await
+                    }
                     Class::ChannelFault => {
                         tracing::error!(
                             channel = decision.channel.as_str(),
@@ -142,12 +155,13 @@ impl Delivery {
     async fn later(
         &self,
         claim: &Claim,
+        failure: Failure,
         asked: Option<std::time::Duration>,
         why: &str,
     ) -> Result<(), store::Error> {
         let decision = &claim.message.decision;
         let now = (self.now)();
-        let Some(at) = next_try(decision.message, claim.attempts + 1, now, asked) else {
+        let Some(at) = next_try(decision.message, claim.attempts + 1, failure, now, asked) else {
             let end = End {
                 status: DeliveryStatus::Refused,
                 outcome: Outcome::Failed,
@@ -161,7 +175,11 @@ impl Delivery {
                 let detail = Some(format!("no try is left in its time; the last: {why}"));
                 self.end(claim, End { detail, ..end }).await
             }
-            None => self.store.again(claim, at, true, why, now).await,
+            None => {
+                tracing::warn!(message = %decision.message, tries = claim.attempts + 1, next = %at,
+                    why, "a message did not go; it is tried again");
+                self.store.again(claim, at, true, why, now).await
+            }
         }
     }
 
@@ -179,8 +197,39 @@ impl Delivery {
         Ok(())
     }
 
+    /// What is to be done about a message whose attempt broke off, by a fault in this program: its
+    /// data makes it happen again, so it is not repeated.
+    pub(super) async fn broke_off(&self, claim: &Claim) -> Result<(), store::Error> {
+        let filter = MessageFilter {
+            message: Some(claim.message.decision.message),
+            limit: 1,
+            ..MessageFilter::default()
+        };
+        let found = self.store.ledger().messages(&filter).await?.pop();
+        let status = found.and_then(|(_, delivery)| delivery).map(|delivery| delivery.status);
+        let (status, outcome) = match status {
+            Some(DeliveryStatus::DotSent) => (DeliveryStatus::InDoubt, Outcome::Started),
+            _ => (DeliveryStatus::Refused, Outcome::Failed),
+        };
+        let detail = Some("handing it over failed by a fault in this program".to_owned());
+        self.end(claim, End { status, outcome, detail, suppress: false }).await
+    }
+
+    /// Keeps an end. A file that another program holds for a while does not lose an answer that
+    /// was read.
     async fn end(&self, claim: &Claim, end: End) -> Result<(), store::Error> {
-        self.store.end(&claim.message, &end, (self.now)()).await?;
+        for tries_left in (0..KEEPS_MAX).rev() {
+            match self.store.end(claim, &end, (self.now)()).await {
+                Err(error) if tries_left > 0 && error.is_busy() => {
+                    tracing::warn!(message = %claim.message.decision.message, %error,
+                        "an outcome waits to be kept");
+                }
+                ended => {
+                    ended?;
+                    break;
+                }
+            }
+        }
         self.wake_outbox();
         Ok(())
     }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::model::Timestamp;
-use crate::store::{self, SqliteStore};
+use crate::store::{self, Claim, SqliteStore};
 
 pub use compose::{ComposeError, Composer, Rendered, UNSUBSCRIBE_PATH, allowed};
 pub use link::Link;
@@ -63,26 +63,43 @@ impl Delivery {
         let at_once = self.at_once.max(1);
         let this = Arc::new(self);
         let mut under_way: JoinSet<Result<(), store::Error>> = JoinSet::new();
+        // What each task is about, to look after a message whose task breaks off.
+        let mut claims: Vec<(tokio::task::Id, Claim)> = Vec::new();
         loop {
             let room = at_once.saturating_sub(u32::try_from(under_way.len()).unwrap_or(u32::MAX));
             let mut claimed = 0;
             if room > 0 && !*stop.borrow() {
                 for claim in this.store.claim((this.now)(), room).await? {
                     claimed += 1;
-                    let this = Arc::clone(&this);
-                    under_way.spawn(async move { this.attempt(claim).await });
+                    let (this, about) = (Arc::clone(&this), claim.clone());
+                    let task = under_way.spawn(async move { this.attempt(claim).await });
+                    claims.push((task.id(), about));
                 }
             }
             if *stop.borrow() && under_way.is_empty() {
                 return Ok(());
             }
             tokio::select! {
-                Some(ended) = under_way.join_next() => match ended {
-                    Ok(ended) => ended?,
-                    Err(error) => tracing::error!(%error, "handing over a message failed"),
-                },
-                // With room left nothing more is ready: the next checkpoint may change that.
-                Ok(()) = woken.changed(), if claimed == 0 && room > 0 => {}
+                Some(ended) = under_way.join_next_with_id() => {
+                    let (task, ended) = match ended {
+                        Ok((task, ended)) => (task, Some(ended)),
+                        Err(error) => (error.id(), None),
+                    };
+                    let place = claims.iter().position(|(about, _)| *about == task);
+                    let claim = place.map(|place| claims.swap_remove(place).1);
+                    match (ended, claim) {
+                        (Some(ended), _) => ended?,
+                        (None, Some(claim)) => {
+                            let message = claim.message.decision.message;
+                            tracing::error!(%message, "handing over a message broke off");
+                            this.broke_off(&claim).await?;
+                        }
+                        (None, None) => {}
+                    }
+                }
+                // What was claimed did not fill the room, so nothing more is ready: the next
+                // checkpoint may change that.
+                Ok(()) = woken.changed(), if claimed < room => {}
                 Ok(()) = stop.changed() => {}
                 else => return Ok(()),
             }

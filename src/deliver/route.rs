@@ -7,7 +7,7 @@ use crate::config::Audience;
 use crate::engine::Decision;
 use crate::mail::{Address, Envelope, Smtp};
 use crate::model::{MessageChannel, Text, Timestamp};
-use crate::provider::{Answer, Caught, Note, Phase};
+use crate::provider::{Answer, Caught, Class, Note, Phase};
 use crate::sms::{Number, Sms, Twilio};
 use crate::store::Pinned;
 
@@ -100,10 +100,7 @@ where
     let sender = sender.as_deref().map(Address::parse);
     let envelope = match (sender, Address::parse(address)) {
         (Some(Ok(sender)), Ok(recipient)) => Envelope { sender, recipient },
-        _ => {
-            let why = "the mail names no sender, or its address is none".to_owned();
-            return Answer::NotSent { phase: Phase::Mail, why };
-        }
+        _ => return unusable(Phase::Mail, "the mail names no sender, or its address is none"),
     };
     smtp.send(&envelope, body, before_dot).await
 }
@@ -116,7 +113,7 @@ where
     let Pinned { address, body, .. } = outgoing.pinned;
     let to = match Number::parse(address) {
         Ok(to) => to,
-        Err(error) => return Answer::NotSent { phase: Phase::Connect, why: error.to_string() },
+        Err(error) => return unusable(Phase::Connect, &error.to_string()),
     };
     // What is left of its time: a message that comes later is worth nothing.
     let left = outgoing.decision.expires.map(|expires| expires.ms() - outgoing.at.ms());
@@ -124,6 +121,18 @@ where
     let body = String::from_utf8_lossy(body).into_owned();
     let sms = Sms { to, body, valid_for, status_callback: None };
     twilio.send(&sms, before_dot).await
+}
+
+/// Our own refusal of something that no provider could take.
+fn unusable(phase: Phase, why: &str) -> Answer {
+    Answer::Refused {
+        phase,
+        code: None,
+        enhanced: None,
+        reply: why.to_owned(),
+        class: Class::Content,
+        retry_after: None,
+    }
 }
 
 /// Keeps a message in the folder; files are written by a thread that may block.

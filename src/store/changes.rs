@@ -23,8 +23,8 @@ pub(super) struct Update {
     pub(super) cancelled: Option<Reason>,
     /// The newest revision with its content.
     pub(super) revision: Option<(u32, String)>,
-    /// The newest outcome.
-    pub(super) outcome: Option<EventName>,
+    /// The outcomes, the newest last.
+    pub(super) outcomes: Vec<EventName>,
 }
 
 impl Update {
@@ -50,7 +50,7 @@ impl Changes {
                     changes.updates.entry(message).or_default().revision = Some((revision, data));
                 }
                 MessageChange::Outcome(message, outcome) => {
-                    changes.updates.entry(message).or_default().outcome = Some(outcome);
+                    changes.updates.entry(message).or_default().outcomes.push(outcome);
                 }
             }
         }

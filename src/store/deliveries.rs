@@ -1,5 +1,6 @@
 //! The way out of a message: what delivery keeps of it, and what stands in its way.
 
+use crate::mail::Address;
 use crate::model::{EventName, MessageChannel, MessageId, Text, Timestamp, derive_keyed};
 
 use super::StoredMessage;
@@ -187,10 +188,15 @@ pub struct Suppression {
 }
 
 /// The hash under which an address is suppressed, keyed with the store's secret: without it nobody
-/// can test whether an address is among them. Case does not count.
+/// can test whether an address is among them. Case does not count, nor how a domain is written: an
+/// address in the letters of its language is the one that goes over the wire.
 #[must_use]
 pub fn address_hash(secret: &[u8; 32], channel: MessageChannel, address: &str) -> [u8; 16] {
-    let address = address.trim().to_lowercase();
+    let on_the_wire = match channel {
+        MessageChannel::Email => Address::parse(address).ok(),
+        MessageChannel::Sms => None,
+    };
+    let address = on_the_wire.as_ref().map_or(address, Address::as_str).trim().to_lowercase();
     derive_keyed(secret, "suppression", &[channel.as_str().as_bytes(), address.as_bytes()])
         .to_be_bytes()
 }

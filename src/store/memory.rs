@@ -314,7 +314,7 @@ impl StoredMessage {
         }
     }
 
-    fn apply(&mut self, update: Update) {
+    fn apply(&mut self, mut update: Update) {
         if let Some(reason) = update.cancelled
             && self.status == MessageStatus::Decided
         {
@@ -325,7 +325,7 @@ impl StoredMessage {
             self.revision = revision;
             self.decision.data = data;
         }
-        if let Some(outcome) = update.outcome {
+        if let Some(outcome) = update.outcomes.pop() {
             self.outcome = Some(outcome);
         }
     }

@@ -160,6 +160,14 @@ pub enum Error {
     Unusable(String),
 }
 
+impl Error {
+    /// Whether another program holds the file for now.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::File(crate::sqlite::Error::Busy { .. }))
+    }
+}
+
 /// Where states, messages, trace and positions are kept.
 #[expect(async_fn_in_trait, reason = "used with static dispatch, inside this crate")]
 pub trait Store {

@@ -86,9 +86,9 @@ fn the_demo_shows_what_the_readme_says() {
     let strange: Vec<&String> = expected.difference(&printed).collect();
     assert!(strange.is_empty(), "{strange:?} not in\n{}", stderr(&demo));
 
-    // Its page has every section that there is something for; nothing renders mails yet.
+    // Its page has every section.
     let page = std::fs::read_to_string(folder.path().join("report.html")).expect("the page");
-    for section in ["journeys", "time", "withheld", "story", "run", "next"] {
+    for section in ["journeys", "time", "withheld", "mails", "story", "run", "next"] {
         assert!(page.contains(&format!("<h2 id=\"{section}\">")), "no {section} in the page");
     }
     the_first_thing_to_try_works(&folder.path().join("journeys"), &stderr(&demo), &page);

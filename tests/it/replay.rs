@@ -69,6 +69,28 @@ fn a_replay_without_room_for_its_lines_has_failed() {
 }
 
 #[test]
+fn every_message_of_a_replay_is_rendered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = waypost().args(["generate", "--customers", "150", "--days", "3"]).output();
+    let made = made.expect("the command runs");
+    std::fs::write(folder.path().join("week.ndjson"), &made.stdout).expect("the file");
+    let done = waypost()
+        .args(["replay", "--events", &path("week.ndjson"), "--render", &path("mails")])
+        .output()
+        .expect("the command runs");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    let lines = String::from_utf8(done.stdout).expect("text");
+    let sent = lines.lines().filter(|line| line.contains("\"decision\":\"send\"")).count();
+    assert!(sent > 10, "{said}");
+    let files = std::fs::read_dir(folder.path().join("mails")).expect("the folder");
+    // One file for each, and the index.
+    assert_eq!(files.count(), sent + 1, "{said}");
+    assert!(said.contains(&format!("rendered {sent} messages")), "{said}");
+}
+
+#[test]
 fn a_replay_reaches_from_the_year_1_to_the_year_9999() {
     let folder = tempfile::tempdir().expect("a folder");
     let times = [

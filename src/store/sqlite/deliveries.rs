@@ -57,7 +57,11 @@ impl SqliteStore {
             self.ledger.end(&mut transaction, message, &end, now).await?;
         }
         let again = sqlx::query(
-            "UPDATE deliveries SET status = 'waiting', lease = NULL, changed = ?
+            "UPDATE deliveries SET lease = NULL, changed = ?,
+                 status = CASE WHEN EXISTS (SELECT 1 FROM messages
+                         WHERE messages.message = deliveries.message
+                             AND messages.status = 'decided' AND messages.data IS NOT NULL)
+                     THEN 'waiting' ELSE 'cancelled' END
              WHERE status IN ('claimed', 'started', 'dot_sent')",
         )
         .bind(now.ms())
@@ -131,7 +135,16 @@ impl SqliteStore {
                 }),
                 _ => None,
             };
-            let Some(message) = self.ledger.message_of(id).await? else { continue };
+            let message = match self.ledger.message_of(id).await {
+                Ok(Some(message)) => message,
+                Ok(None) => continue,
+                Err(error @ Error::Unusable(_)) => {
+                    // One row that can't be read must not stop the others.
+                    tracing::error!(message = %id, %error, "a message can't be read");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             claims.push(Claim { message, lease, attempts, pinned });
         }
         claims.sort_by_key(|claim| (claim.message.decision.at, claim.message.seq));
@@ -170,7 +183,11 @@ impl SqliteStore {
         .fetch_optional(&mut *transaction)
         .await
         .map_err(&failed)?;
-        let Some((revision, held)) = standing else { return Ok(Begin::Gone) };
+        let Some((revision, held)) = standing else {
+            drop(transaction);
+            self.let_go(&mut writer, claim, now).await?;
+            return Ok(Begin::Gone);
+        };
         if held {
             unclaim(&mut transaction, claim, now).await.map_err(&failed)?;
             transaction.commit().await.map_err(failed)?;
@@ -234,21 +251,34 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Keeps how a message ended, and tells the log.
+    /// Keeps how a claimed message ended, and tells the log; a message that was stopped or taken
+    /// by another meanwhile has its end already.
     ///
     /// # Errors
     /// [`Error`] if the store can't be written; then nothing changed.
-    pub async fn end(
+    pub async fn end(&self, claim: &Claim, end: &End, now: Timestamp) -> Result<(), Error> {
+        let under_way = &["claimed", "started", "dot_sent"];
+        self.end_if(&claim.message, under_way, Some(claim.lease), end, now).await.map(drop)
+    }
+
+    /// Lets go of a claim whose message was stopped or erased.
+    async fn let_go(
         &self,
-        message: &StoredMessage,
-        end: &End,
+        writer: &mut SqliteConnection,
+        claim: &Claim,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let failed = self.failed("keeping an outcome");
-        let mut writer = self.writer.lock().await;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
-        self.ledger.end(&mut transaction, message, end, now).await?;
-        transaction.commit().await.map_err(failed)
+        sqlx::query(
+            "UPDATE deliveries SET status = 'cancelled', lease = NULL, body = NULL, changed = ?
+             WHERE message = ? AND lease = ? AND status = 'claimed'",
+        )
+        .bind(now.ms())
+        .bind(claim.message.decision.message.to_bytes().to_vec())
+        .bind(claim.lease)
+        .execute(writer)
+        .await
+        .map_err(self.failed("letting go of a message"))?;
+        Ok(())
     }
 
     /// Puts a message that did not go back, to be tried again from `try_after` on. A try that does
@@ -265,8 +295,11 @@ impl SqliteStore {
         now: Timestamp,
     ) -> Result<(), Error> {
         sqlx::query(
-            "UPDATE deliveries SET status = 'waiting', lease = NULL, try_after = ?, detail = ?,
-                 changed = ?, attempts = ?
+            "UPDATE deliveries SET lease = NULL, try_after = ?, detail = ?, changed = ?, attempts = ?,
+                 status = CASE WHEN EXISTS (SELECT 1 FROM messages
+                         WHERE messages.message = deliveries.message
+                             AND messages.status = 'decided' AND messages.data IS NOT NULL)
+                     THEN 'waiting' ELSE 'cancelled' END
              WHERE message = ? AND lease = ? AND status IN ('claimed', 'started', 'dot_sent')",
         )
         .bind(try_after.ms())
@@ -313,7 +346,7 @@ impl SqliteStore {
             detail: Some("cancelled by hand".into()),
             suppress: false,
         };
-        self.end_if(message, &["waiting", "claimed"], &end, now).await
+        self.end_if(message, &["waiting", "claimed"], None, &end, now).await
     }
 
     /// Says what became of a message in doubt. Returns whether it was in doubt.
@@ -331,26 +364,30 @@ impl SqliteStore {
             false => (DeliveryStatus::Refused, Outcome::Failed),
         };
         let end = End { status, outcome, detail: Some("resolved by hand".into()), suppress: false };
-        self.end_if(message, &["in_doubt"], &end, now).await
+        self.end_if(message, &["in_doubt"], None, &end, now).await
     }
 
     async fn end_if(
         &self,
         message: &StoredMessage,
         from: &[&str],
+        lease: Option<i64>,
         end: &End,
         now: Timestamp,
     ) -> Result<bool, Error> {
         let failed = self.failed("changing a message");
         let mut writer = self.writer.lock().await;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
-        let status: Option<String> =
-            sqlx::query_scalar("SELECT status FROM deliveries WHERE message = ?")
+        let row: Option<(String, Option<i64>)> =
+            sqlx::query_as("SELECT status, lease FROM deliveries WHERE message = ?")
                 .bind(message.decision.message.to_bytes().to_vec())
                 .fetch_optional(&mut *transaction)
                 .await
                 .map_err(&failed)?;
-        if !status.is_some_and(|status| from.contains(&status.as_str())) {
+        let fits = row.is_some_and(|(status, held)| {
+            from.contains(&status.as_str()) && (lease.is_none() || held == lease)
+        });
+        if !fits {
             return Ok(false);
         }
         self.ledger.end(&mut transaction, message, end, now).await?;

@@ -61,30 +61,37 @@ pub(super) async fn suppressed(
     decision: &Decision,
     address: [u8; 16],
 ) -> Result<Option<SuppressionReason>, sqlx::Error> {
-    let rows: Vec<(String, String)> = sqlx::query_as(
-        "SELECT topic, reason FROM suppressions WHERE channel = ? AND address = ?
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT topic, reason, at FROM suppressions WHERE channel = ? AND address = ?
          ORDER BY reason, topic",
     )
     .bind(decision.channel.as_str())
     .bind(address.to_vec())
     .fetch_all(connection)
     .await?;
-    let reason = rows.into_iter().find_map(|(topic, reason)| {
+    let topic = decision.topic.as_deref();
+    // What was said of the topic itself, after no was said to everything.
+    let back =
+        rows.iter().find(|(of, reason, _)| reason == RESUBSCRIBED && Some(of.as_str()) == topic);
+    let back = back.map(|(_, _, at)| *at);
+    let reason = rows.iter().find_map(|(of, reason, at)| {
         let reason = *SuppressionReason::ALL.iter().find(|known| known.as_str() == reason)?;
         let applies = match reason {
             SuppressionReason::Bounced | SuppressionReason::Complained => true,
-            SuppressionReason::Unsubscribed => {
-                decision.class == Class::Marketing
-                    && (topic.is_empty() || decision.topic.as_deref() == Some(topic.as_str()))
-            }
+            SuppressionReason::Unsubscribed if decision.class == Class::Transactional => false,
+            SuppressionReason::Unsubscribed if of.is_empty() => back.is_none_or(|back| back < *at),
+            SuppressionReason::Unsubscribed => Some(of.as_str()) == topic,
         };
         applies.then_some(reason)
     });
     Ok(reason)
 }
 
-/// Heeds what owners of addresses said: a no suppresses, a yes lifts what they said before, of this
-/// topic and of everything. What others reported, a bounce or a complaint, stays.
+/// The row of a topic to which its owner said yes, perhaps after a no to everything.
+const RESUBSCRIBED: &str = "resubscribed";
+
+/// Heeds what owners of addresses said: a no suppresses, a yes lifts the no to the same. A yes to a
+/// topic also stands against an earlier no to everything. What others reported, a bounce or a complaint, stays.
 pub(super) async fn heed(
     connection: &mut SqliteConnection,
     secret: &[u8; 32],
@@ -103,16 +110,19 @@ pub(super) async fn heed(
         return Ok(());
     }
     sqlx::query(
-        "DELETE FROM suppressions WHERE channel = ? AND address = ? AND reason = ? AND at <= ?
-             AND topic IN ('', ?)",
+        "DELETE FROM suppressions WHERE channel = ? AND address = ? AND topic = ? AND reason = ?
+             AND at <= ?",
     )
     .bind(said.channel.as_str())
     .bind(address.to_vec())
+    .bind(said.topic.as_deref().unwrap_or_default())
     .bind(SuppressionReason::Unsubscribed.as_str())
     .bind(said.at.ms())
-    .bind(said.topic.as_deref().unwrap_or_default())
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if let Some(topic) = &said.topic {
+        keep(connection, said.channel, address, topic, RESUBSCRIBED, said.at).await?;
+    }
     Ok(())
 }
 
@@ -147,15 +157,29 @@ pub(super) async fn suppress(
     connection: &mut SqliteConnection,
     suppression: &Suppression,
 ) -> Result<bool, sqlx::Error> {
+    let Suppression { channel, address, topic, reason, at } = suppression;
+    let topic = topic.as_deref().unwrap_or_default();
+    keep(connection, *channel, *address, topic, reason.as_str(), *at).await
+}
+
+/// Keeps a row with its newest time; returns whether that is news.
+async fn keep(
+    connection: &mut SqliteConnection,
+    channel: MessageChannel,
+    address: [u8; 16],
+    topic: &str,
+    reason: &str,
+    at: Timestamp,
+) -> Result<bool, sqlx::Error> {
     let kept = sqlx::query(
         "INSERT INTO suppressions (channel, address, topic, reason, at) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT DO NOTHING",
+         ON CONFLICT DO UPDATE SET at = excluded.at WHERE excluded.at > at",
     )
-    .bind(suppression.channel.as_str())
-    .bind(suppression.address.to_vec())
-    .bind(suppression.topic.as_deref().unwrap_or_default())
-    .bind(suppression.reason.as_str())
-    .bind(suppression.at.ms())
+    .bind(channel.as_str())
+    .bind(address.to_vec())
+    .bind(topic)
+    .bind(reason)
+    .bind(at.ms())
     .execute(connection)
     .await?;
     Ok(kept.rows_affected() > 0)

@@ -53,9 +53,11 @@ pub(super) async fn checkpoint(
         heed(connection, &secret, said).await.map_err(ledger.failed("keeping a consent"))?;
     }
     let now = checkpoint.position.watermark.unwrap_or(Timestamp::MIN);
-    for (message, outcome) in updates.iter().filter_map(|(id, u)| Some((id, u.outcome.as_ref()?))) {
-        let kept = reported(connection, &secret, **message, outcome, now).await;
-        kept.map_err(ledger.failed("keeping an outcome"))?;
+    for (message, update) in &updates {
+        for outcome in &update.outcomes {
+            let kept = reported(connection, &secret, **message, outcome, now).await;
+            kept.map_err(ledger.failed("keeping an outcome"))?;
+        }
     }
     trace(connection, &checkpoint.trace).await.map_err(ledger.failed("keeping the trace"))?;
     let mut outgoing = Vec::with_capacity(checkpoint.outbox.len());
@@ -213,7 +215,8 @@ async fn take_back(
     for chunk in chunks(rows) {
         let sql = repeated(
             "WITH change (message, reason) AS (VALUES {})
-             UPDATE deliveries SET status = 'cancelled', detail = change.reason, lease = NULL
+             UPDATE deliveries SET status = 'cancelled', detail = change.reason, lease = NULL,
+                 body = NULL
              FROM change WHERE deliveries.message = change.message
                  AND deliveries.status IN ('waiting', 'claimed')",
             "(?,?)",
@@ -257,7 +260,7 @@ async fn update(
                 .bind(update.cancelled.map(|reason| reason.as_str()))
                 .bind(revision.map(|(revision, _)| *revision))
                 .bind(revision.map(|(_, data)| data.as_str()))
-                .bind(update.outcome.as_ref().map(|outcome| outcome.as_str()));
+                .bind(update.outcomes.last().map(|outcome| outcome.as_str()));
         }
         found += query.execute(&mut *connection).await?.rows_affected();
     }

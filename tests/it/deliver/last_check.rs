@@ -1,6 +1,6 @@
 //! Between the decision and the first byte: whatever stops a message there, it does not go.
 
-use waypost::engine::{Decision, Reason};
+use waypost::engine::{ConsentSaid, Decision, Reason};
 use waypost::journey::{Class, Version};
 use waypost::log::Record;
 use waypost::model::{CustomerId, EventName, MessageChannel, MessageId, RunId, Text, Timestamp};
@@ -84,14 +84,41 @@ impl Desk {
         self.store.claim(at(2_000), 10).await.expect("claims").pop()
     }
 
+    /// A checkpoint in which the owner of the address says yes to a topic.
+    async fn says_yes(&mut self, topic: Option<&str>, when: Timestamp) {
+        self.end += 1;
+        let checkpoint = Checkpoint {
+            position: Position { low: self.end, end: self.end, watermark: Some(at(1_500)) },
+            consents: vec![ConsentSaid {
+                channel: MessageChannel::Email,
+                address: ADDRESS.into(),
+                topic: topic.map(Text::new),
+                given: true,
+                at: when,
+            }],
+            build: "test".into(),
+            ..Checkpoint::default()
+        };
+        self.store.commit(self.lease, checkpoint).await.expect("a checkpoint");
+    }
+
     async fn suppress(&self, topic: Option<&str>, reason: SuppressionReason) -> bool {
+        self.suppress_at(topic, reason, at(1_900)).await
+    }
+
+    async fn suppress_at(
+        &self,
+        topic: Option<&str>,
+        reason: SuppressionReason,
+        when: Timestamp,
+    ) -> bool {
         let secret = self.store.ledger().secret_key().await.expect("a key");
         let suppression = Suppression {
             channel: MessageChannel::Email,
             address: address_hash(&secret, MessageChannel::Email, "Ann@Shop.example"),
             topic: topic.map(Text::new),
             reason,
-            at: at(1_900),
+            at: when,
         };
         self.store.unsubscribe(&suppression, CUSTOMER).await.expect("kept")
     }
@@ -239,7 +266,7 @@ async fn what_comes_after_the_first_byte_changes_nothing() {
             detail: Some("250 queued".into()),
             suppress: false,
         };
-        desk.store.end(&claim.message, &end, at(2_200)).await.expect("kept");
+        desk.store.end(&claim, &end, at(2_200)).await.expect("kept");
         assert_eq!(desk.status().await, DeliveryStatus::Sent, "{comes:?}");
         assert!(desk.told().await.contains(&EventName::EmailSent), "{comes:?}");
         let message = desk.store.ledger().message_of(MESSAGE).await.expect("read");
@@ -267,6 +294,71 @@ async fn a_suppression_stops_what_it_speaks_of() {
     check(transactional, Some("orders"), None, Unsubscribed, false).await;
     check(transactional, None, None, Bounced, true).await;
     check(transactional, None, None, Complained, true).await;
+}
+
+#[tokio::test]
+async fn the_last_word_of_the_owner_counts() {
+    use SuppressionReason::Unsubscribed;
+    let goes = async |desk: &Desk| {
+        let claim = desk.claim().await.expect("a claim");
+        let begin = desk.store.start(&claim, &pinned(1), at(9_000)).await.expect("an answer");
+        begin == Begin::Go
+    };
+    // No to everything, then yes to everything, and a yes that is older than the last no.
+    let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+    desk.suppress_at(None, Unsubscribed, at(1_000)).await;
+    desk.says_yes(None, at(2_000)).await;
+    assert!(goes(&desk).await);
+    let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+    desk.suppress_at(None, Unsubscribed, at(1_000)).await;
+    assert!(desk.suppress_at(None, Unsubscribed, at(3_000)).await, "said again is news");
+    desk.says_yes(None, at(2_000)).await;
+    assert!(!goes(&desk).await);
+    // No to everything, then yes to one topic: only of that.
+    for (topic, sent) in [("reminders", true), ("offers", false)] {
+        let mut desk = Desk::new(decision(Class::Marketing, Some(topic))).await;
+        desk.suppress_at(None, Unsubscribed, at(1_000)).await;
+        desk.says_yes(Some("reminders"), at(2_000)).await;
+        assert_eq!(goes(&desk).await, sent, "{topic}");
+    }
+    // And no again.
+    let mut desk = Desk::new(decision(Class::Marketing, Some("reminders"))).await;
+    desk.suppress_at(None, Unsubscribed, at(1_000)).await;
+    desk.says_yes(Some("reminders"), at(2_000)).await;
+    desk.suppress_at(None, Unsubscribed, at(3_000)).await;
+    assert!(!goes(&desk).await);
+}
+
+#[test]
+fn an_address_is_one_however_it_is_written() {
+    let hash = |address| address_hash(&[7; 32], MessageChannel::Email, address);
+    assert_eq!(hash("Zoe@Bücher.example"), hash("zoe@xn--bcher-kva.example"));
+    assert_eq!(hash(" ann@shop.example"), hash("Ann@Shop.example"));
+    assert_ne!(hash("ann@shop.example"), hash("anne@shop.example"));
+    assert_ne!(
+        hash("ann@shop.example"),
+        address_hash(&[8; 32], MessageChannel::Email, "ann@shop.example")
+    );
+}
+
+#[tokio::test]
+async fn what_is_stopped_during_a_try_is_not_tried_again() {
+    for comes in [Comes::Stop, Comes::Erasure] {
+        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let claim = desk.claim().await.expect("a claim");
+        desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("started");
+        comes.happen(&mut desk).await;
+        desk.store.again(&claim, at(2_000), true, "451 later", at(2_000)).await.expect("kept");
+        assert_eq!(desk.status().await, DeliveryStatus::Cancelled, "{comes:?}");
+        assert!(desk.claim().await.is_none());
+        // The same, if the worker stopped meanwhile.
+        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let claim = desk.claim().await.expect("a claim");
+        desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("started");
+        comes.happen(&mut desk).await;
+        desk.store.recover(at(5_000), |_| false).await.expect("recovered");
+        assert_eq!(desk.status().await, DeliveryStatus::Cancelled, "{comes:?}");
+    }
 }
 
 #[tokio::test]
