@@ -2,19 +2,22 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde_json::{Value as Json, json};
 
 use crate::config::Config;
+use crate::deliver::Composer;
 use crate::diagnostic::did_you_mean;
 use crate::identity::Identify;
-use crate::journey::Shop;
+use crate::journey::{Rules, Shop};
 use crate::log::LogReader;
-use crate::model::{MessageChannel, Text, Zone};
+use crate::model::{CustomerId, MessageChannel, MessageId, Text, Timestamp, Zone, derive};
 use crate::store::{Ledger, SqliteLedger};
 use crate::template::{Email, Frame, Sms, Templates, example_shop};
 
+use super::send_test::decision;
 use super::talk::say;
 use super::{Outcome, setup};
 
@@ -49,7 +52,7 @@ pub(super) struct Args {
     /// A customer as events name them: the data of the newest message decided for them.
     #[arg(long, value_name = "NAME")]
     customer: Option<String>,
-    /// A folder for files instead of stdout: HTML, text and SMS in every language.
+    /// A folder for files instead of stdout: HTML, text, whole mail and SMS in every language.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["part", "locale"])]
     out: Option<PathBuf>,
     /// The folder of templates; the configured one without it.
@@ -64,6 +67,8 @@ enum Part {
     Html,
     /// The mail's text part.
     Text,
+    /// The mail as it goes over the wire, unsigned.
+    Eml,
     /// The SMS.
     Sms,
     /// Everything, one JSON object a line for each channel and language.
@@ -213,6 +218,38 @@ impl Shown<'_> {
         self.framed(locale, |frame| self.templates.email(self.name, self.data, frame))
     }
 
+    /// The mail as delivery would put it together, without a signature.
+    fn eml(&self, locale: Option<&str>) -> anyhow::Result<Vec<u8>> {
+        let mut shop = self.shop();
+        let mut data = self.data.clone();
+        let Some(fields) = data.as_object_mut() else { bail!("the data is no JSON object") };
+        let customer = fields.entry("customer").or_insert_with(|| json!({}));
+        if customer.get("email").is_none() {
+            customer["email"] = json!("customer@shop.example");
+        }
+        match locale {
+            Some(locale) => customer["locale"] = json!(locale),
+            None => {
+                shop.locale = None;
+                customer.as_object_mut().map(|customer| customer.remove("locale"));
+            }
+        }
+        // The same each time: what is shown of one template differs by its content alone.
+        let message = MessageId(derive("preview", &[self.name.as_bytes()]));
+        let at = self.text(&["now"]).and_then(|now| now.parse().ok());
+        let at = at.unwrap_or(Timestamp::from_ms(0));
+        let decision = decision(self.name, MessageChannel::Email, message, at, &data);
+        let composer = Composer {
+            templates: self.templates.clone(),
+            rules: Arc::new(Rules { default_shop: shop, ..Rules::default() }),
+            keys: Arc::from([]),
+            secret: [0; 32],
+            pages: String::new(),
+            mark: "",
+        };
+        Ok(composer.compose(&decision, CustomerId(0), 1, at)?.body)
+    }
+
     fn sms(&self, locale: Option<&str>) -> anyhow::Result<Sms> {
         self.framed(locale, |frame| self.templates.sms(self.name, self.data, frame))
     }
@@ -258,6 +295,11 @@ impl Shown<'_> {
                     writeln!(out, "{}", shown.trim_end())?;
                 }
             }
+            Part::Eml => {
+                for locale in self.locales(args, MessageChannel::Email) {
+                    out.write_all(&self.eml(locale.as_deref())?)?;
+                }
+            }
             Part::Sms => {
                 for locale in self.locales(args, MessageChannel::Sms) {
                     writeln!(out, "{}", self.sms(locale.as_deref())?.text)?;
@@ -296,29 +338,30 @@ impl Shown<'_> {
         let folder = out.join(self.name);
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
-        let keep = |name: String, text: &str| {
+        let keep = |name: String, bytes: &[u8]| {
             let path = folder.join(name);
-            std::fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))
+            std::fs::write(&path, bytes).with_context(|| format!("can't write {}", path.display()))
         };
         let dot = |locale: &Option<String>| {
             locale.as_ref().map(|locale| format!(".{locale}")).unwrap_or_default()
         };
         for locale in self.all(MessageChannel::Email) {
             let mail = self.email(locale.as_deref())?;
-            let locale = dot(&locale);
+            let suffix = dot(&locale);
             say(&format!(
                 "{}: {}",
-                folder.join(format!("email{locale}.html")).display(),
+                folder.join(format!("email{suffix}.html")).display(),
                 mail.subject
             ));
-            keep(format!("email{locale}.html"), &mail.html)?;
-            keep(format!("email{locale}.txt"), &mail.text)?;
+            keep(format!("email{suffix}.html"), mail.html.as_bytes())?;
+            keep(format!("email{suffix}.txt"), mail.text.as_bytes())?;
+            keep(format!("email{suffix}.eml"), &self.eml(locale.as_deref())?)?;
         }
         for locale in self.all(MessageChannel::Sms) {
             let sms = self.sms(locale.as_deref())?;
             let name = format!("sms{}.txt", dot(&locale));
             say(&format!("{}: {}", folder.join(&name).display(), sms.text));
-            keep(name, &sms.text)?;
+            keep(name, sms.text.as_bytes())?;
         }
         Ok(())
     }

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::deliver::Composer;
+use crate::diagnostic::did_you_mean;
 use crate::engine::Decision;
 use crate::journey::{Class, Version};
-use crate::model::{CustomerId, MessageChannel, MessageId, RunId, Text, derive};
+use crate::model::{CustomerId, MessageChannel, MessageId, RunId, Text, Timestamp, derive};
 use crate::provider::Answer;
 use crate::template::Templates;
 use crate::worker::{Clock, SystemClock};
@@ -51,17 +52,20 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let configured = setup::configuration(config)?;
     let config = configured.config;
     let templates = setup::sound_templates(&config.templates, &[])?.compiled;
-    let channel = match args.to.contains('@') {
-        true => MessageChannel::Email,
-        false => MessageChannel::Sms,
+    let channel = match (args.to.contains('@'), args.to.starts_with('+')) {
+        (true, _) => MessageChannel::Email,
+        (false, true) => MessageChannel::Sms,
+        (false, false) => bail!(
+            "`{}` is no address: write a mail address, or a phone number as in +31612345678",
+            args.to
+        ),
     };
     if !templates.has(&args.template, channel) {
+        let hint = did_you_mean(&args.template, templates.names());
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
         let name = channel.as_str();
-        bail!(
-            "there is no template `{}` for {name} in {}",
-            args.template,
-            config.templates.display()
-        );
+        let folder = config.templates.display();
+        bail!("there is no template `{}` for {name} in {folder}{hint}", args.template);
     }
     let data = data(args, &templates)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -76,26 +80,9 @@ async fn send(
     data: Value,
 ) -> anyhow::Result<Outcome> {
     let now = SystemClock.now();
-    let decision = Decision {
-        // Another one each time: two tests in one inbox are two messages.
-        message: MessageId(derive("send-test", &[args.to.as_bytes(), &now.ms().to_le_bytes()])),
-        customer: Text::from("test"),
-        journey: Text::from("send-test"),
-        version: Version(0),
-        run: RunId(0),
-        step: Text::from("test"),
-        occurrence: 0,
-        channel,
-        template: Text::new(&args.template),
-        topic: None,
-        class: Class::Marketing,
-        at: now,
-        settle_ms: 0,
-        expires: None,
-        window_end: None,
-        withheld: None,
-        data: data.to_string(),
-    };
+    // Another one each time: two tests in one inbox are two messages.
+    let message = MessageId(derive("send-test", &[args.to.as_bytes(), &now.ms().to_le_bytes()]));
+    let decision = decision(&args.template, channel, message, now, &data);
     let composer = Composer {
         templates,
         rules: Arc::new(config.rules()),
@@ -119,6 +106,35 @@ async fn send(
         Some(Answer::Refused { phase, reply, .. }) => bail!("refused ({phase}): {reply}"),
         Some(Answer::NotSent { phase, why }) => bail!("not sent ({phase}): {why}"),
         Some(Answer::InDoubt { why }) => bail!("no answer came; it may have been sent: {why}"),
+    }
+}
+
+/// A message that nobody decided, to show or try a template with.
+pub(super) fn decision(
+    template: &str,
+    channel: MessageChannel,
+    message: MessageId,
+    at: Timestamp,
+    data: &Value,
+) -> Decision {
+    Decision {
+        message,
+        customer: Text::const_new("test"),
+        journey: Text::const_new("test"),
+        version: Version(0),
+        run: RunId(0),
+        step: Text::const_new("test"),
+        occurrence: 0,
+        channel,
+        template: Text::new(template),
+        topic: None,
+        class: Class::Marketing,
+        at,
+        settle_ms: 0,
+        expires: None,
+        window_end: None,
+        withheld: None,
+        data: data.to_string(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Between the decision and the first byte: whatever stops a message there, it does not go.
 
+use std::sync::Arc;
+
 use waypost::engine::{ConsentSaid, Decision, Reason};
 use waypost::journey::{Class, Version};
 use waypost::log::Record;
@@ -10,14 +12,14 @@ use waypost::store::{
 };
 
 const CUSTOMER: CustomerId = CustomerId(3);
-const MESSAGE: MessageId = MessageId(7);
+pub(super) const MESSAGE: MessageId = MessageId(7);
 const ADDRESS: &str = "ann@shop.example";
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms)
 }
 
-fn decision(class: Class, topic: Option<&str>) -> Decision {
+pub(super) fn decision(class: Class, topic: Option<&str>) -> Decision {
     Decision {
         message: MESSAGE,
         customer: Text::new("17"),
@@ -50,25 +52,25 @@ fn pinned(revision: u32) -> Pinned {
 }
 
 /// A store with one decided message, and the lane that decided it.
-struct Desk {
-    store: SqliteStore,
+pub(super) struct Desk {
+    pub(super) store: Arc<SqliteStore>,
     lease: Lease,
     end: u64,
     _folder: tempfile::TempDir,
 }
 
 impl Desk {
-    async fn new(decision: Decision) -> Self {
+    pub(super) async fn new(decision: Decision) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(&folder.path().join("state.db")).await.expect("a store");
         let (lease, _) = store.take(0).await.expect("a lane");
-        let mut desk = Self { store, lease, end: 0, _folder: folder };
+        let mut desk = Self { store: Arc::new(store), lease, end: 0, _folder: folder };
         desk.checkpoint(vec![MessageChange::Decided(Box::new(decision))], &[]).await;
         desk
     }
 
     /// A checkpoint of the lane; its watermark is past due and settle.
-    async fn checkpoint(&mut self, changes: Vec<MessageChange>, erased: &[CustomerId]) {
+    pub(super) async fn checkpoint(&mut self, changes: Vec<MessageChange>, erased: &[CustomerId]) {
         self.end += 1;
         let checkpoint = Checkpoint {
             position: Position { low: self.end, end: self.end, watermark: Some(at(1_500)) },

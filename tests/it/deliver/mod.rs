@@ -1,3 +1,4 @@
 //! Delivery: from a decided message to its end.
 
+mod attempts;
 mod last_check;
