@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::bail;
 
+use crate::diagnostic::did_you_mean;
 use crate::model::{MessageChannel, Text};
-use crate::store::{Hold, SqliteStore};
+use crate::store::{Hold, Ledger, SqliteStore};
 use crate::worker::{Clock, SystemClock};
 
 use super::talk::say;
@@ -64,6 +65,9 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
             Action::Status => return status(&store).await,
         };
         let hold = hold(what)?;
+        if held {
+            warn_of_unknown(&hold, &store, &config.templates).await?;
+        }
         let changed = store.hold(&hold, held, SystemClock.now()).await?;
         let name = named(&hold);
         say(&match (held, changed) {
@@ -104,6 +108,26 @@ fn hold(what: &What) -> anyhow::Result<Hold> {
         (None, None, Some(template)) => Hold::Template(Text::new(template)),
         (None, None, None) => Hold::All,
     })
+}
+
+/// Warns of a name that nothing has: a misspelt hold holds nothing.
+async fn warn_of_unknown(hold: &Hold, store: &SqliteStore, folder: &Path) -> anyhow::Result<()> {
+    let (name, mut known): (&str, Vec<String>) = match hold {
+        Hold::All | Hold::Channel(_) => return Ok(()),
+        Hold::Journey(name) => (name, store.ledger().journeys().await?),
+        Hold::Template(name) if folder.is_dir() => {
+            let (templates, _) = setup::templates(folder)?;
+            (name, templates.names().map(str::to_owned).collect())
+        }
+        Hold::Template(_) => return Ok(()),
+    };
+    known.sort();
+    if !known.iter().any(|known| known == name) {
+        let hint = did_you_mean(name, known.iter().map(String::as_str));
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        say(&format!("warning: nothing of {} is known here{hint}", named(hold)));
+    }
+    Ok(())
 }
 
 /// What is held, in words.

@@ -111,6 +111,8 @@ fn what_is_held_waits_and_an_order_takes_it_back() {
     let worker = shop.start();
     let done = shop.run(&["sending", "hold", "--journey", "abandoned-cart"]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let misspelt = shop.run(&["sending", "hold", "--template", "abandoned-cart/frist"]).stderr;
+    assert!(misspelt.contains("abandoned-cart/first"), "{misspelt}");
     worker.takes(&[consent("1", ANN), consent("2", BOB)].join("\n"));
     worker.takes(&[cart_add("3", ANN, "c1"), cart_add("4", BOB, "c2")].join("\n"));
     wait_until(&shop, "waiting", 2);
