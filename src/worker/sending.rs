@@ -25,7 +25,7 @@ pub struct Sending {
     pub routes: Routes,
     /// How many are handed over at one time.
     pub at_once: u32,
-    /// Where customers unsubscribe, from [`listen_to_customers`].
+    /// Where customers unsubscribe, from [`super::listen_to_customers`].
     pub pages: TcpListener,
 }
 
