@@ -13,13 +13,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
-use crate::deliver::Link;
+use crate::deliver::{Link, UNSUBSCRIBE_PATH};
 use crate::model::{MessageChannel, Text};
 use crate::store::{SqliteStore, Suppression, SuppressionReason};
 
 use super::Clock;
-
-use crate::deliver::UNSUBSCRIBE_PATH;
 
 /// The largest body of a request here, in bytes.
 const BODY_BYTES_MAX: usize = 8 << 10;
