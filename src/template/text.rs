@@ -2,7 +2,7 @@
 //! links. Handlebars tags stay where they are, so it is derived once, at load time.
 
 use super::markup::end_tag;
-use super::tags::{self, Tag};
+use super::tags::{self, Tag, TagKind};
 
 /// Elements that begin a line of their own.
 const LINES: [&str; 18] = [
@@ -92,7 +92,8 @@ impl<'a> Writer<'a> {
                 self.out.push_str(&self.html[tag.span.clone()]);
                 self.at = tag.span.end;
             } else if rest.starts_with("<!--") {
-                self.at += rest.find("-->").map_or(rest.len(), |end| end + 3);
+                let end = rest.find("-->").map_or(rest.len(), |end| end + 3);
+                self.comment(self.at + end);
             } else if rest.starts_with("<!") {
                 self.at += rest.find('>').map_or(rest.len(), |end| end + 1);
             } else if rest.starts_with('<') {
@@ -119,6 +120,20 @@ impl<'a> Writer<'a> {
                 self.out.push(' ');
             }
         }
+    }
+
+    /// A comment up to a place. Nothing of it is read, but its blocks hold: MJML puts what stands
+    /// between the sections of a wrapper into the comments that it writes for Outlook.
+    fn comment(&mut self, end: usize) {
+        for tag in self.tags {
+            let in_comment = self.at <= tag.span.start && tag.span.end <= end;
+            if in_comment
+                && matches!(tag.kind, TagKind::Open(_) | TagKind::Else | TagKind::Close(_))
+            {
+                self.out.push_str(&self.html[tag.span.clone()]);
+            }
+        }
+        self.at = end;
     }
 
     fn element(&mut self) {
@@ -298,6 +313,10 @@ mod tests {
             (
                 "{{#each (first x 2)}}<tr><td>{{name}}</td></tr>{{/each}}",
                 "{{#each (first x 2)}}\n\n{{name}}\n\n{{/each}}\n",
+            ),
+            (
+                "a<!--[if mso]></tr>{{#if x}}<tr title=\"{{y}}\"><![endif]-->b<!--{{else}}-->c<!--{{/if}}-->",
+                "a{{#if x}}b{{else}}c{{/if}}\n",
             ),
             ("{{f \"<p>&amp;\"}}", "{{f \"<p>&amp;\"}}\n"),
             (
