@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::diagnostic::{Code, Diagnostic, Report, SourceFile};
 use crate::yaml::{self, Kind};
 
+use super::locale::is_locale;
+
 /// The values of the brand by their names.
 pub(super) type Brand = BTreeMap<String, String>;
 
@@ -13,6 +15,14 @@ pub(super) type Brand = BTreeMap<String, String>;
 const VALUES_MAX: usize = 200;
 /// The longest value, in bytes.
 const VALUE_BYTES_MAX: usize = 2_000;
+
+/// The value that says the language of all texts without one in their file's name.
+const LANGUAGE: &str = "language";
+
+/// The language of the texts without one in their file's name, if the brand says it.
+pub(super) fn language(brand: &Brand) -> Option<&str> {
+    brand.get(LANGUAGE).map(String::as_str)
+}
 
 /// Reads the brand; mistakes go to the report.
 pub(super) fn read(file: &Arc<SourceFile>, report: &mut Report) -> Brand {
@@ -51,6 +61,9 @@ pub(super) fn read(file: &Arc<SourceFile>, report: &mut Report) -> Brand {
         {
             let help = "write one line of at most 2,000 bytes, without `<`, `>`, `\"` and `{{`";
             fail(value.span.clone(), "this can't be a brand's value".to_owned(), help);
+        } else if key.text == LANGUAGE && !is_locale(text) {
+            let message = format!("`{text}` is not the tag of a language");
+            fail(value.span.clone(), message, "write a tag such as en or pt-BR");
         } else {
             brand.insert(key.text.clone(), text.clone());
         }

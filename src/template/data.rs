@@ -6,7 +6,7 @@ use crate::journey::Shop;
 use crate::model::Zone;
 
 use super::brand::Brand;
-use super::link;
+use super::{link, locale};
 
 /// What a message is rendered for, beside its data.
 #[derive(Clone, Debug)]
@@ -27,19 +27,14 @@ impl Frame<'_> {
         self.locale.or(self.shop.locale.as_deref())
     }
 
-    /// The tag by which money and dates are written, in a text of this variant: the customer's where
-    /// it is of the text's language, so that nl-BE stays nl-BE.
-    pub(super) fn written_in<'a>(&'a self, variant: Option<&'a str>) -> &'a str {
-        let language = variant.or(self.shop.locale.as_deref());
-        match (self.locale, language) {
-            (Some(own), Some(text))
-                if super::locale::language(own) == super::locale::language(text) =>
-            {
-                own
-            }
-            (_, Some(text)) => text,
-            (own, None) => own.unwrap_or("en"),
-        }
+    /// The tag by which money and dates are written in a text of this language: the customer's or
+    /// else the shop's where it is of that language, so that nl-BE stays nl-BE. A text that does not
+    /// say its language is taken to be in the shop's.
+    pub(super) fn written_in<'a>(&'a self, text: Option<&'a str>) -> &'a str {
+        let shop = self.shop.locale.as_deref();
+        let Some(text) = text.or(shop) else { return self.locale.unwrap_or("en") };
+        let of_text = |tag: &&str| locale::language(tag) == locale::language(text);
+        self.locale.into_iter().chain(shop).find(of_text).unwrap_or(text)
     }
 }
 
@@ -220,17 +215,22 @@ mod tests {
     #[test]
     fn money_and_dates_are_written_in_the_language_of_the_text() {
         let dutch = Shop { locale: Some("nl-NL".into()), ..Shop::default() };
-        for (shop, locale, variant, expected) in [
+        let british = Shop { locale: Some("en-GB".into()), ..Shop::default() };
+        for (shop, locale, text, expected) in [
             (&dutch, Some("nl-BE"), Some("nl"), "nl-BE"),
             (&dutch, Some("nl-BE"), None, "nl-BE"),
             (&dutch, Some("fr"), None, "nl-NL"),
             (&dutch, Some("fr"), Some("fr"), "fr"),
             (&dutch, None, None, "nl-NL"),
+            (&dutch, Some("fr"), Some("en"), "en"),
+            (&british, Some("fr"), Some("en"), "en-GB"),
+            (&british, Some("en-IE"), Some("en"), "en-IE"),
             (&Shop::default(), Some("fr"), None, "fr"),
+            (&Shop::default(), Some("fr"), Some("en"), "en"),
             (&Shop::default(), None, None, "en"),
         ] {
             let frame = Frame { shop, locale, zone: Zone::utc(), unsubscribe_url: None };
-            assert_eq!(frame.written_in(variant), expected, "{locale:?} {variant:?}");
+            assert_eq!(frame.written_in(text), expected, "{locale:?} {text:?}");
         }
     }
 }

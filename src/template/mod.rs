@@ -269,7 +269,7 @@ impl Templates {
     }
 
     fn context(&self, data: &Json, frame: &Frame<'_>, locale: Option<&str>) -> Context {
-        let written_in = frame.written_in(locale);
+        let written_in = frame.written_in(locale.or_else(|| brand::language(&self.inner.brand)));
         render::context(data::whole(data, frame, &self.inner.brand, written_in))
     }
 }

@@ -121,6 +121,25 @@ fn check(mail: &Email, language: &str, what: &str) {
     assert!(!text.contains(" ,") && !html.contains(" ,"), "{what}: a gap before a comma");
 }
 
+/// A text in English is English for everyone, whatever they and the shop speak else.
+#[test]
+fn a_default_mail_is_written_in_its_own_language() {
+    let templates = templates();
+    let dutch = Shop { locale: Some("nl-NL".into()), ..example_shop() };
+    let british = Shop { locale: Some("en-GB".into()), ..example_shop() };
+    let sample = templates.sample("win-back/first").expect("a sample");
+    for (shop, locale, lang, date, price) in [
+        (&dutch, "de-DE", "en", "on March 2, 2026.", "€62.35"),
+        (&dutch, "en-US", "en-US", "on March 2, 2026.", "€62.35"),
+        (&british, "fr-BE", "en-GB", "on 2 March 2026.", "€62.35"),
+        (&british, "nl-BE", "nl", "op 2 maart 2026.", "€\u{a0}62,35"),
+    ] {
+        let mail = templates.email("win-back/first", sample, &frame(shop, locale)).expect("a mail");
+        assert!(mail.html.contains(&format!("<html lang=\"{lang}\"")), "{locale}: {}", mail.html);
+        assert!(mail.text.contains(date) && mail.text.contains(price), "{locale}: {}", mail.text);
+    }
+}
+
 #[test]
 fn every_sms_is_short_names_the_shop_and_says_how_to_stop() {
     let shop = example_shop();
@@ -165,10 +184,15 @@ fn every_template_is_sent_in_the_demo_s_shop() {
         let shop = example_shop();
         let language = data["customer"]["locale"].as_str().unwrap_or("en");
         let frame = frame(&shop, language);
+        // Whom no variant is for gets the English text, and it says so.
+        let written_in = match &language[..2] {
+            "nl" => "nl",
+            "en" => language,
+            _ => "en",
+        };
         match channel.as_str() {
             "email" => {
                 let mail = templates.email(&template, data, &frame).expect("the mail is rendered");
-                let written_in = if language.starts_with("nl") { "nl" } else { language };
                 check(&mail, written_in, &format!("{template} in {language} with {data}"));
             }
             _ => assert!(templates.sms(&template, data, &frame).is_ok(), "{template} with {data}"),
