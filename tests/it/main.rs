@@ -17,6 +17,7 @@ mod properties;
 mod real;
 mod replay;
 mod report;
+mod servers;
 mod shipped;
 mod sms;
 mod store;

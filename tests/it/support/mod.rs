@@ -1,5 +1,12 @@
 //! What the integration tests share.
 
+mod kafka;
+mod postgres;
+mod server;
+
+pub(crate) use kafka::{Kafka, kafka};
+pub(crate) use postgres::{Postgres, postgres};
+
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
