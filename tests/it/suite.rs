@@ -1,6 +1,7 @@
 //! `tests/run`: what it says of a machine that lacks something, and of what was left out.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Output;
 
 /// Runs `tests/run` with a program in the place of cargo.
@@ -16,8 +17,15 @@ fn run(cargo: &str) -> Output {
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
         .env("HOME", folder.path())
+        .env("XDG_CACHE_HOME", cache())
         .output()
         .expect("it starts")
+}
+
+/// Where the user's cache is, with Kafka in it.
+fn cache() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
+    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from)
 }
 
 #[test]
