@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::engine::Reason;
 use crate::model::{MessageId, Text};
 use crate::store::{
-    DeliveryRow, DeliveryStatus, MessageFilter, MessageStatus, SqliteLedger, SqliteStore,
-    StoredMessage,
+    DeliveryRow, DeliveryStatus, Listing, MessageFilter, MessageStatus, Outgoing, SqliteLedger,
+    SqliteStore, StoredMessage,
 };
 use crate::worker::{Clock, SystemClock};
 

@@ -14,7 +14,7 @@ use crate::journey::{Catalog, Status};
 use crate::log::{Append, Control, Log, Record};
 use crate::model::{CustomerId, MessageChannel};
 use crate::replay::reach;
-use crate::store::{Ledger, SqliteStore, Store};
+use crate::store::{Ledger, Outgoing, SqliteStore, Store};
 use crate::template::TemplateFile;
 use crate::worker::{Backlog, Clock, Options, Parts, Sending, SystemClock};
 use crate::{release, worker};

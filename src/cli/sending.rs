@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use crate::diagnostic::did_you_mean;
 use crate::model::{MessageChannel, Text};
-use crate::store::{Hold, Ledger, SqliteStore};
+use crate::store::{Hold, Ledger, Listing, Outgoing, SqliteStore};
 use crate::worker::{Clock, SystemClock};
 
 use super::talk::say;

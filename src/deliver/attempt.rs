@@ -4,7 +4,7 @@ use crate::engine::Decision;
 use crate::model::{MessageChannel, SECOND_MS, Timestamp};
 use crate::provider::{Answer, Class, scrub};
 use crate::store::{
-    self, Begin, Claim, DeliveryStatus, End, MessageFilter, Outcome, Pinned, Suppression,
+    self, Begin, Claim, DeliveryStatus, End, Listing, MessageFilter, Outcome, Pinned, Suppression,
     SuppressionReason, address_hash,
 };
 
@@ -12,13 +12,13 @@ use super::Delivery;
 use super::retry::{FAULT_MS, Failure, next_try};
 use super::route::Outgoing;
 
-/// How often keeping an outcome is tried; each try waits some seconds for the file.
+/// How often keeping an outcome is tried; each try waits for the file or the database.
 const KEEPS_MAX: u32 = 10;
 
 /// How often a message is rendered again because its content became newer meanwhile.
 const RENDERS_MAX: u32 = 5;
 
-impl Delivery {
+impl<S: store::Outgoing> Delivery<S> {
     /// Takes a claimed message as far as it goes now: to its end, or back to waiting.
     pub(super) async fn attempt(&self, mut claim: Claim) -> Result<(), store::Error> {
         for _ in 0..RENDERS_MAX {
@@ -47,7 +47,7 @@ impl Delivery {
             }
         }
         let later = (self.now)().plus_ms(SECOND_MS);
-        self.store.again(&claim, later, false, "its content kept changing", (self.now)()).await
+        self.again(&claim, later, false, "its content kept changing").await
     }
 
     /// What is to be handed over: what the first attempt pinned, or the newest content.
@@ -133,8 +133,8 @@ impl Delivery {
                             reply,
                             "the provider refuses everything; messages wait"
                         );
-                        let (now, later) = ((self.now)(), (self.now)().plus_ms(FAULT_MS));
-                        self.store.again(claim, later, false, &reply, now).await
+                        let later = (self.now)().plus_ms(FAULT_MS);
+                        self.again(claim, later, false, &reply).await
                     }
                     Class::Content | Class::Permanent { address_is_bad: false } => {
                         self.end(claim, refused(reply, Outcome::Failed, false)).await
@@ -178,7 +178,7 @@ impl Delivery {
             None => {
                 tracing::warn!(message = %decision.message, tries = claim.attempts + 1, next = %at,
                     why, "a message did not go; it is tried again");
-                self.store.again(claim, at, true, why, now).await
+                self.again(claim, at, true, why).await
             }
         }
     }
@@ -218,20 +218,40 @@ impl Delivery {
     /// Keeps an end. A file that another program holds for a while does not lose an answer that
     /// was read.
     async fn end(&self, claim: &Claim, end: End) -> Result<(), store::Error> {
-        for tries_left in (0..KEEPS_MAX).rev() {
-            match self.store.end(claim, &end, (self.now)()).await {
-                Err(error) if tries_left > 0 && error.is_busy() => {
-                    tracing::warn!(message = %claim.message.decision.message, %error,
-                        "an outcome waits to be kept");
-                }
-                ended => {
-                    ended?;
-                    break;
-                }
-            }
-        }
+        self.keep(claim, || self.store.end(claim, &end, (self.now)())).await?;
         self.wake_outbox();
         Ok(())
+    }
+
+    /// Puts a message back, to be tried again.
+    async fn again(
+        &self,
+        claim: &Claim,
+        at: Timestamp,
+        counts: bool,
+        why: &str,
+    ) -> Result<(), store::Error> {
+        self.keep(claim, || self.store.again(claim, at, counts, why, (self.now)())).await
+    }
+
+    async fn keep<F, Fut>(&self, claim: &Claim, keep: F) -> Result<(), store::Error>
+    where
+        F: Fn() -> Fut + Send,
+        Fut: Future<Output = Result<(), store::Error>> + Send,
+    {
+        for _ in 1..KEEPS_MAX {
+            match keep().await {
+                Err(error) if error.is_busy() || error.is_transient() => {
+                    tracing::warn!(message = %claim.message.decision.message, %error,
+                        "what became of a message waits to be kept");
+                    if error.is_transient() {
+                        tokio::time::sleep(super::PAUSE).await;
+                    }
+                }
+                kept => return kept,
+            }
+        }
+        keep().await
     }
 }
 

@@ -172,6 +172,41 @@ pub struct End {
     pub suppress: bool,
 }
 
+impl End {
+    /// Whoever held it stopped before the provider's answer came.
+    pub(super) fn unanswered() -> Self {
+        Self::of(
+            DeliveryStatus::InDoubt,
+            Outcome::Started,
+            "the worker stopped while the provider's answer was awaited".to_owned(),
+        )
+    }
+
+    /// The address may not be written to.
+    pub(super) fn suppressed(reason: SuppressionReason) -> Self {
+        let detail = format!("suppressed: {}", reason.as_str());
+        Self::of(DeliveryStatus::Cancelled, Outcome::Cancelled, detail)
+    }
+
+    /// Somebody cancelled it.
+    pub(super) fn by_hand() -> Self {
+        Self::of(DeliveryStatus::Cancelled, Outcome::Cancelled, "cancelled by hand".to_owned())
+    }
+
+    /// Somebody found out what became of it.
+    pub(super) fn resolved(sent: bool) -> Self {
+        let (status, outcome) = match sent {
+            true => (DeliveryStatus::Sent, Outcome::Sent),
+            false => (DeliveryStatus::Refused, Outcome::Failed),
+        };
+        Self::of(status, outcome, "resolved by hand".to_owned())
+    }
+
+    const fn of(status: DeliveryStatus, outcome: Outcome, detail: String) -> Self {
+        Self { status, outcome, detail: Some(detail), suppress: false }
+    }
+}
+
 /// An address that must not be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suppression {

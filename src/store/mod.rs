@@ -10,12 +10,16 @@ mod changes;
 mod deliveries;
 mod ledger;
 mod memory;
+mod outgoing;
 mod sqlite;
+mod suppressions;
+mod told;
 
 pub use deliveries::*;
 pub use ledger::*;
 pub use memory::MemoryStore;
-pub use sqlite::{Recovered, SqliteLedger, SqliteStore};
+pub use outgoing::{Listing, Outgoing, Recovered};
+pub use sqlite::{SqliteLedger, SqliteStore};
 
 use crate::engine::{ConsentSaid, Decision, Effect, Reason, Trace};
 use crate::model::{CustomerId, EventName, MessageId, Timestamp};
@@ -161,6 +165,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same may well succeed a little later: the database is starting again, cannot
+    /// be reached, or gave another the way. Whether a checkpoint that failed so was kept is not
+    /// known: who goes on takes the lane again, and with it the position.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        false
+    }
+
     /// Whether another program holds the file for now.
     #[must_use]
     pub const fn is_busy(&self) -> bool {

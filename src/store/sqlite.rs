@@ -10,8 +10,6 @@ mod read;
 mod suppressions;
 mod write;
 
-pub use deliveries::Recovered;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +39,8 @@ const KIND: Kind = Kind {
 pub struct SqliteStore {
     writer: Mutex<SqliteConnection>,
     ledger: SqliteLedger,
+    /// The newest lease of earlier processes, once it was looked for.
+    earlier: OnceCell<i64>,
     /// Whether something was erased since the file was opened.
     erased: AtomicBool,
     _lock: Option<Lock>,
@@ -71,7 +71,8 @@ impl SqliteStore {
         let Database { path, writer, readers, lock } = open(path, &KIND, limits).await?;
         let ledger = SqliteLedger::new(path, readers);
         let erased = AtomicBool::new(false);
-        Ok(Self { writer: Mutex::new(writer), ledger, erased, _lock: Some(lock) })
+        let earlier = OnceCell::new();
+        Ok(Self { writer: Mutex::new(writer), ledger, earlier, erased, _lock: Some(lock) })
     }
 
     /// Opens an existing store for small changes beside the worker that may be running on it:
@@ -83,13 +84,8 @@ impl SqliteStore {
         let ledger = SqliteLedger::open(path).await?;
         let writer = open_to_change(path, &KIND).await?;
         let erased = AtomicBool::new(false);
-        Ok(Self { writer: Mutex::new(writer), ledger, erased, _lock: None })
-    }
-
-    /// The reading side.
-    #[must_use]
-    pub const fn ledger(&self) -> &SqliteLedger {
-        &self.ledger
+        let earlier = OnceCell::new();
+        Ok(Self { writer: Mutex::new(writer), ledger, earlier, erased, _lock: None })
     }
 
     /// Keeps the checkpoints of several lanes in one transaction: all of them or none.

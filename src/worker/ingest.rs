@@ -17,7 +17,7 @@ use crate::engine::CustomerState;
 use crate::identity::{Identify, Rejected};
 use crate::log::{Append, DeadLetter, InputPosition, Log, Record};
 use crate::model::{CustomerId, Event, EventName, Timestamp};
-use crate::store::{self, Ledger, SqliteStore, Store};
+use crate::store::{self, Ledger, Outgoing, SqliteStore, Store};
 
 use super::{Clock, Error, Options};
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::deliver::{Link, UNSUBSCRIBE_PATH};
 use crate::model::{MessageChannel, Text};
-use crate::store::{SqliteStore, Suppression, SuppressionReason};
+use crate::store::{Outgoing, Suppression, SuppressionReason};
 
 use super::Clock;
 
@@ -23,8 +23,8 @@ use super::Clock;
 const BODY_BYTES_MAX: usize = 8 << 10;
 
 /// What the pages need.
-pub(super) struct Pages {
-    pub store: Arc<SqliteStore>,
+pub(super) struct Pages<S> {
+    pub store: Arc<S>,
     pub clock: Arc<dyn Clock>,
     pub secret: [u8; 32],
     /// Raised when the outbox has something to take.
@@ -36,16 +36,16 @@ pub(super) struct Pages {
 }
 
 /// The routes of the pages.
-pub(super) fn routes(pages: Pages) -> Router {
+pub(super) fn routes<S: Outgoing>(pages: Pages<S>) -> Router {
     Router::new()
-        .route(&format!("{UNSUBSCRIBE_PATH}{{token}}"), get(ask).post(act))
+        .route(&format!("{UNSUBSCRIBE_PATH}{{token}}"), get(ask::<S>).post(act::<S>))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::new(pages))
 }
 
 /// `GET /u/TOKEN`: a page with a button. It changes nothing.
-async fn ask(
-    State(pages): State<Arc<Pages>>,
+async fn ask<S: Outgoing>(
+    State(pages): State<Arc<Pages<S>>>,
     Path(token): Path<String>,
     headers: HeaderMap,
 ) -> Response {
@@ -57,8 +57,8 @@ async fn ask(
 }
 
 /// `POST /u/TOKEN`: from a mail program (one click), or from the page's buttons.
-async fn act(
-    State(pages): State<Arc<Pages>>,
+async fn act<S: Outgoing>(
+    State(pages): State<Arc<Pages<S>>>,
     Path(token): Path<String>,
     headers: HeaderMap,
     body: String,
@@ -93,7 +93,7 @@ async fn act(
     }
 }
 
-impl Pages {
+impl<S> Pages<S> {
     fn shop(&self) -> String {
         escape(self.shop.as_deref().unwrap_or_default())
     }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::deliver::{Composer, Delivery, Routes};
 use crate::journey::Rules;
 use crate::mail::Dkim;
-use crate::store::SqliteStore;
+use crate::store::{Listing, Outgoing};
 use crate::template::Templates;
 
 use super::{Clock, Error, public};
@@ -31,12 +31,12 @@ pub struct Sending {
 
 impl Sending {
     /// Delivery, and the pages that customers see.
-    pub(super) async fn open<C: Clock>(
+    pub(super) async fn open<C: Clock, S: Outgoing>(
         self,
-        store: &Arc<SqliteStore>,
+        store: &Arc<S>,
         clock: &Arc<C>,
         outbox: &watch::Sender<u64>,
-    ) -> Result<(Delivery, TcpListener, axum::Router), Error> {
+    ) -> Result<(Delivery<S>, TcpListener, axum::Router), Error> {
         let Self { templates, rules, keys, routes, at_once, pages: listener } = self;
         let secret = store.ledger().secret_key().await?;
         let pages = public::Pages {

@@ -13,7 +13,7 @@ use waypost::model::{
 use waypost::sqlite::{Error as FileError, Limits};
 use waypost::store::{
     Checkpoint, Error, Lease, Ledger, MemoryStore, MessageChange, MessageStatus, OutboxRow,
-    Position, SqliteLedger, SqliteStore, StateRow, Store,
+    Outgoing, Position, SqliteLedger, SqliteStore, StateRow, Store,
 };
 
 fn at(ms: i64) -> Timestamp {

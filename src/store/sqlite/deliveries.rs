@@ -1,60 +1,40 @@
 //! Delivery's transactions: claimed, started, dot sent, ended; suppressions and holds.
 //!
-//! Each is one transaction on the connection that writes, so a claim, a checkpoint that cancels
-//! and an unsubscribe come one after another, and what came first counts.
+//! Each is one transaction on the connection that writes, so they come one after another.
 
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::log::{self, CustomerEvent, Record};
-use crate::model::{
-    Event, MessageChannel, MessageId, OWN_SOURCE, OutcomeFact, Text, Timestamp, derive,
-};
+use crate::model::{CustomerId, MessageChannel, MessageId, Text, Timestamp};
 
+use super::super::told::{encoded, ended, short, unsubscribed};
 use super::super::{
-    Begin, Claim, DeliveryStatus, End, Error, Hold, Outcome, Pinned, StoredMessage, Suppression,
-    SuppressionReason, address_hash,
+    Begin, Claim, End, Error, Hold, Listing, OutboxRow, Outgoing, Pinned, Recovered, StoredMessage,
+    Suppression, SuppressionReason, address_hash,
 };
 use super::suppressions::{suppress, suppressed};
 use super::{SqliteLedger, SqliteStore};
 
-/// The longest words of a provider that are kept, in bytes.
-const DETAIL_BYTES_MAX: usize = 500;
+impl Outgoing for SqliteStore {
+    type Ledger = SqliteLedger;
 
-/// What a worker that stopped in the middle had left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// Messages that had not gone to the provider whole: they are sent again.
-    pub again: u64,
-    /// Messages that had: whether they were taken is not known.
-    pub in_doubt: u64,
-}
+    fn ledger(&self) -> &SqliteLedger {
+        &self.ledger
+    }
 
-impl SqliteStore {
-    /// Puts right what a worker that stopped in the middle had left; called before anything is
-    /// claimed, by the one process that may write. By `repeatable` channels a message may be sent
-    /// once more without anybody getting it twice.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be written; then nothing changed.
-    pub async fn recover(
+    async fn recover(
         &self,
         now: Timestamp,
-        repeatable: impl Fn(MessageChannel) -> bool,
+        repeatable: impl Fn(MessageChannel) -> bool + Send,
     ) -> Result<Recovered, Error> {
         let failed = self.failed("looking after messages under way");
-        let mut doubtful = self.ledger.under_way(DeliveryStatus::DotSent).await?;
+        let earlier = self.earlier().await?;
+        let mut doubtful = self.ledger.unanswered(earlier).await?;
         doubtful.retain(|message| !repeatable(message.decision.channel));
         let mut writer = self.writer.lock().await;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
         for message in &doubtful {
-            let end = End {
-                status: DeliveryStatus::InDoubt,
-                outcome: Outcome::Started,
-                detail: Some("the worker stopped while the provider's answer was awaited".into()),
-                suppress: false,
-            };
-            self.ledger.end(&mut transaction, message, &end, now).await?;
+            self.ledger.end(&mut transaction, message, &End::unanswered(), now).await?;
         }
         let again = sqlx::query(
             "UPDATE deliveries SET lease = NULL, changed = ?,
@@ -62,9 +42,10 @@ impl SqliteStore {
                          WHERE messages.message = deliveries.message
                              AND messages.status = 'decided' AND messages.data IS NOT NULL)
                      THEN 'waiting' ELSE 'cancelled' END
-             WHERE status IN ('claimed', 'started', 'dot_sent')",
+             WHERE status IN ('claimed', 'started', 'dot_sent') AND lease <= ?",
         )
         .bind(now.ms())
+        .bind(earlier)
         .execute(&mut *transaction)
         .await
         .map_err(&failed)?
@@ -73,12 +54,7 @@ impl SqliteStore {
         Ok(Recovered { again, in_doubt: doubtful.len() as u64 })
     }
 
-    /// Claims up to `limit` messages whose time has come: the lane's watermark has passed due and
-    /// settle, no other try is awaited, and nothing holds them. The longest due come first.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be written; then nothing is claimed.
-    pub async fn claim(&self, now: Timestamp, limit: u32) -> Result<Vec<Claim>, Error> {
+    async fn claim(&self, now: Timestamp, limit: u32) -> Result<Vec<Claim>, Error> {
         type Row = (
             Vec<u8>,
             u32,
@@ -151,17 +127,7 @@ impl SqliteStore {
         Ok(claims)
     }
 
-    /// From claimed to started: the last look before the first byte. The lease, a stop, newer
-    /// content, holds and suppressions are read in the transaction that starts it.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be written; then it has not started.
-    pub async fn start(
-        &self,
-        claim: &Claim,
-        pinned: &Pinned,
-        now: Timestamp,
-    ) -> Result<Begin, Error> {
+    async fn start(&self, claim: &Claim, pinned: &Pinned, now: Timestamp) -> Result<Begin, Error> {
         let failed = self.failed("starting a message");
         let decision = &claim.message.decision;
         let secret = self.ledger.secret_key().await?;
@@ -198,12 +164,7 @@ impl SqliteStore {
         }
         let suppressed = suppressed(&mut transaction, decision, address).await.map_err(&failed)?;
         if let Some(reason) = suppressed {
-            let end = End {
-                status: DeliveryStatus::Cancelled,
-                outcome: Outcome::Cancelled,
-                detail: Some(format!("suppressed: {}", reason.as_str())),
-                suppress: false,
-            };
+            let end = End::suppressed(reason);
             self.ledger.end(&mut transaction, &claim.message, &end, now).await?;
             transaction.commit().await.map_err(failed)?;
             return Ok(Begin::Suppressed(reason));
@@ -226,12 +187,7 @@ impl SqliteStore {
         Ok(Begin::Go)
     }
 
-    /// Remembers that the last byte is about to go: from here on the provider may take the
-    /// message without our hearing of it.
-    ///
-    /// # Errors
-    /// [`Error`] if it can't be remembered; then the last byte must not go.
-    pub async fn dot_sent(&self, claim: &Claim, now: Timestamp) -> Result<(), Error> {
+    async fn dot_sent(&self, claim: &Claim, now: Timestamp) -> Result<(), Error> {
         let moved = sqlx::query(
             "UPDATE deliveries SET status = 'dot_sent', changed = ?
              WHERE message = ? AND status = 'started' AND lease = ?",
@@ -251,42 +207,13 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Keeps how a claimed message ended, and tells the log; a message that was stopped or taken
-    /// by another meanwhile has its end already.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be written; then nothing changed.
-    pub async fn end(&self, claim: &Claim, end: &End, now: Timestamp) -> Result<(), Error> {
+    async fn end(&self, claim: &Claim, end: &End, now: Timestamp) -> Result<(), Error> {
         let under_way = &["claimed", "started", "dot_sent"];
         self.end_if(&claim.message, under_way, Some(claim.lease), end, now).await.map(drop)
     }
 
     /// Lets go of a claim whose message was stopped or erased.
-    async fn let_go(
-        &self,
-        writer: &mut SqliteConnection,
-        claim: &Claim,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        sqlx::query(
-            "UPDATE deliveries SET status = 'cancelled', lease = NULL, body = NULL, changed = ?
-             WHERE message = ? AND lease = ? AND status = 'claimed'",
-        )
-        .bind(now.ms())
-        .bind(claim.message.decision.message.to_bytes().to_vec())
-        .bind(claim.lease)
-        .execute(writer)
-        .await
-        .map_err(self.failed("letting go of a message"))?;
-        Ok(())
-    }
-
-    /// Puts a message that did not go back, to be tried again from `try_after` on. A try that does
-    /// not count says nothing about the message: the channel was at fault.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be written; then nothing changed.
-    pub async fn again(
+    async fn again(
         &self,
         claim: &Claim,
         try_after: Timestamp,
@@ -314,11 +241,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Holds or releases; returns whether that changed anything.
-    ///
-    /// # Errors
-    /// [`Error`] if it can't be kept.
-    pub async fn hold(&self, hold: &Hold, held: bool, now: Timestamp) -> Result<bool, Error> {
+    async fn hold(&self, hold: &Hold, held: bool, now: Timestamp) -> Result<bool, Error> {
         let (kind, name) = hold.words();
         let sql = if held {
             "INSERT INTO holds (kind, name, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
@@ -335,36 +258,67 @@ impl SqliteStore {
         Ok(changed.rows_affected() > 0)
     }
 
-    /// Cancels a message that has not started, by hand. Returns whether it had not.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be written; then nothing changed.
-    pub async fn cancel(&self, message: &StoredMessage, now: Timestamp) -> Result<bool, Error> {
-        let end = End {
-            status: DeliveryStatus::Cancelled,
-            outcome: Outcome::Cancelled,
-            detail: Some("cancelled by hand".into()),
-            suppress: false,
-        };
-        self.end_if(message, &["waiting", "claimed"], None, &end, now).await
+    async fn cancel(&self, message: &StoredMessage, now: Timestamp) -> Result<bool, Error> {
+        self.end_if(message, &["waiting", "claimed"], None, &End::by_hand(), now).await
     }
 
-    /// Says what became of a message in doubt. Returns whether it was in doubt.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be written; then nothing changed.
-    pub async fn resolve(
+    async fn resolve(
         &self,
         message: &StoredMessage,
         sent: bool,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let (status, outcome) = match sent {
-            true => (DeliveryStatus::Sent, Outcome::Sent),
-            false => (DeliveryStatus::Refused, Outcome::Failed),
+        self.end_if(message, &["in_doubt"], None, &End::resolved(sent), now).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        suppression: &Suppression,
+        customer: CustomerId,
+    ) -> Result<bool, Error> {
+        let failed = self.failed("keeping an unsubscribe");
+        let mut writer = self.writer.lock().await;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        let news = suppress(&mut transaction, suppression).await.map_err(&failed)?;
+        if news {
+            let told = unsubscribed(suppression, customer);
+            self.ledger.tell(&mut transaction, &told).await?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(news)
+    }
+}
+
+impl SqliteStore {
+    /// The newest lease when this was first asked, before anything was claimed here: this process
+    /// is the only one that claims, so whatever has such a lease was left by an earlier one.
+    async fn earlier(&self) -> Result<i64, Error> {
+        let read = || async {
+            sqlx::query_scalar("SELECT last_lease FROM store")
+                .fetch_one(&mut *self.writer.lock().await)
+                .await
+                .map_err(self.failed("looking after messages under way"))
         };
-        let end = End { status, outcome, detail: Some("resolved by hand".into()), suppress: false };
-        self.end_if(message, &["in_doubt"], None, &end, now).await
+        self.earlier.get_or_try_init(read).await.copied()
+    }
+
+    async fn let_go(
+        &self,
+        writer: &mut SqliteConnection,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        sqlx::query(
+            "UPDATE deliveries SET status = 'cancelled', lease = NULL, body = NULL, changed = ?
+             WHERE message = ? AND lease = ? AND status = 'claimed'",
+        )
+        .bind(now.ms())
+        .bind(claim.message.decision.message.to_bytes().to_vec())
+        .bind(claim.lease)
+        .execute(writer)
+        .await
+        .map_err(self.failed("letting go of a message"))?;
+        Ok(())
     }
 
     async fn end_if(
@@ -397,22 +351,6 @@ impl SqliteStore {
 }
 
 impl SqliteLedger {
-    /// The key of this store's hashes and links.
-    ///
-    /// # Errors
-    /// [`Error`] if it can't be read.
-    pub async fn secret_key(&self) -> Result<[u8; 32], Error> {
-        let read = || async {
-            let key: Vec<u8> = sqlx::query_scalar("SELECT secret_key FROM store")
-                .fetch_one(&self.readers)
-                .await
-                .map_err(self.failed("reading the store's key"))?;
-            let length = key.len();
-            key.try_into().map_err(|_| self.damaged(&format!("a key of {length} bytes")))
-        };
-        self.secret_key.get_or_try_init(read).await.copied()
-    }
-
     /// Writes how a message ended.
     async fn end(
         &self,
@@ -445,35 +383,14 @@ impl SqliteLedger {
             };
             suppress(connection, &suppression).await.map_err(&failed)?;
         }
-        let name = end.outcome.event(decision.channel);
-        let id = derive("outcome", &[&decision.message.to_bytes(), name.as_str().as_bytes()]);
-        let mut event = Event::new(format!("{}:{}", decision.message, name.as_str()), name, now);
-        event.outcome = Some(Box::new(OutcomeFact {
-            message: decision.message,
-            revision: revision.filter(|_| end.status == DeliveryStatus::Sent),
-            reason: end.detail.as_deref().map(|detail| Text::from(short(detail))),
-            link: None,
-        }));
-        self.tell(connection, message.customer, event, id).await
+        self.tell(connection, &ended(message, end, revision, now)).await
     }
 
     /// Leaves an event of ours for the log.
-    pub(super) async fn tell(
-        &self,
-        connection: &mut SqliteConnection,
-        customer: crate::model::CustomerId,
-        mut event: Event,
-        id: u128,
-    ) -> Result<(), Error> {
-        event.tie.source = OWN_SOURCE;
-        // Any number that is the same each time: two of one instant must not be equal.
-        event.tie.offset = u64::from_be_bytes(id.to_be_bytes()[8..].try_into().unwrap_or_default());
-        let record = Record::Event(Box::new(CustomerEvent { customer, event }));
-        let bytes = log::encode(std::slice::from_ref(&record))
-            .map_err(|error| Error::Unusable(error.to_string()))?;
+    async fn tell(&self, connection: &mut SqliteConnection, told: &OutboxRow) -> Result<(), Error> {
         sqlx::query("INSERT INTO outbox (id, record) VALUES (?, ?) ON CONFLICT (id) DO NOTHING")
-            .bind(id.to_be_bytes().to_vec())
-            .bind(bytes)
+            .bind(told.id.to_be_bytes().to_vec())
+            .bind(encoded(told)?)
             .execute(connection)
             .await
             .map_err(self.failed("keeping the outbox"))?;
@@ -495,9 +412,4 @@ async fn unclaim(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// As much of a provider's words as is kept.
-fn short(detail: &str) -> &str {
-    &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]
 }

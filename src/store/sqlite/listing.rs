@@ -3,9 +3,11 @@
 use sqlx::QueryBuilder;
 use sqlx::sqlite::SqliteRow;
 
-use crate::model::{MessageId, Text, Timestamp};
+use crate::model::{Text, Timestamp};
 
-use super::super::{DeliveryRow, DeliveryStatus, Error, Hold, MessageFilter, StoredMessage};
+use super::super::{
+    DeliveryRow, DeliveryStatus, Error, Hold, Listing, MessageFilter, StoredMessage,
+};
 use super::SqliteLedger;
 
 /// The columns of a message with those of its delivery.
@@ -16,12 +18,21 @@ const SELECT: &str = "SELECT seq, messages.message, messages.partition, customer
          address, subject, detail, changed
      FROM messages LEFT JOIN deliveries ON deliveries.message = messages.message WHERE true";
 
-impl SqliteLedger {
-    /// Messages with what delivery keeps of them; none for a withheld one. The newest come first.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be read.
-    pub async fn messages(
+impl Listing for SqliteLedger {
+    async fn secret_key(&self) -> Result<[u8; 32], Error> {
+        let read = || async {
+            let key: Vec<u8> = sqlx::query_scalar("SELECT secret_key FROM store")
+                .fetch_one(&self.readers)
+                .await
+                .map_err(self.failed("reading the store's key"))?;
+            let length = key.len();
+            key.try_into().map_err(|_| self.damaged(&format!("a key of {length} bytes")))
+        };
+        self.secret_key.get_or_try_init(read).await.copied()
+    }
+
+    /// Writes how a message ended.
+    async fn messages(
         &self,
         filter: &MessageFilter,
     ) -> Result<Vec<(StoredMessage, Option<DeliveryRow>)>, Error> {
@@ -47,31 +58,7 @@ impl SqliteLedger {
         rows.iter().map(|row| Ok((self.message(row)?, self.delivery(row)?))).collect()
     }
 
-    /// One message.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be read.
-    pub async fn message_of(&self, message: MessageId) -> Result<Option<StoredMessage>, Error> {
-        let filter = MessageFilter { message: Some(message), limit: 1, ..MessageFilter::default() };
-        Ok(self.messages(&filter).await?.pop().map(|(message, _)| message))
-    }
-
-    /// The messages that are so far on their way out, in the order of deciding.
-    pub(super) async fn under_way(
-        &self,
-        status: DeliveryStatus,
-    ) -> Result<Vec<StoredMessage>, Error> {
-        let filter =
-            MessageFilter { status: Some(status), limit: u32::MAX, ..MessageFilter::default() };
-        let rows = self.messages(&filter).await?;
-        Ok(rows.into_iter().rev().map(|(message, _)| message).collect())
-    }
-
-    /// How many messages are how far on their way out, by status.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be read.
-    pub async fn deliveries(&self) -> Result<Vec<(DeliveryStatus, u64)>, Error> {
+    async fn deliveries(&self) -> Result<Vec<(DeliveryStatus, u64)>, Error> {
         let rows: Vec<(String, i64)> = sqlx::query_as(
             "SELECT status, count(*) FROM deliveries GROUP BY status ORDER BY status",
         )
@@ -83,11 +70,7 @@ impl SqliteLedger {
             .collect()
     }
 
-    /// What is held, with the time since when.
-    ///
-    /// # Errors
-    /// [`Error`] if the store can't be read.
-    pub async fn holds(&self) -> Result<Vec<(Hold, Timestamp)>, Error> {
+    async fn holds(&self) -> Result<Vec<(Hold, Timestamp)>, Error> {
         let rows: Vec<(String, String, i64)> =
             sqlx::query_as("SELECT kind, name, at FROM holds ORDER BY kind, name")
                 .fetch_all(&self.readers)
@@ -105,6 +88,22 @@ impl SqliteLedger {
                 Ok((hold, Timestamp::from_ms(at)))
             })
             .collect()
+    }
+}
+
+impl SqliteLedger {
+    /// The messages whose answer is awaited since a claim of `lease` or before, in the order of
+    /// deciding.
+    pub(super) async fn unanswered(&self, lease: i64) -> Result<Vec<StoredMessage>, Error> {
+        let mut query = QueryBuilder::new(SELECT);
+        query.push(" AND deliveries.status = 'dot_sent' AND lease <= ").push_bind(lease);
+        query.push(" ORDER BY seq");
+        let rows = query
+            .build()
+            .fetch_all(&self.readers)
+            .await
+            .map_err(self.failed("reading messages"))?;
+        rows.iter().map(|row| self.message(row)).collect()
     }
 
     fn delivery(&self, row: &SqliteRow) -> Result<Option<DeliveryRow>, Error> {

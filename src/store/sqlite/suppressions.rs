@@ -1,59 +1,12 @@
 //! Addresses that must not be written to: what their owners say, and what providers report.
 
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::engine::{ConsentSaid, Decision};
-use crate::journey::Class;
-use crate::model::{
-    ConsentFact, ConsentStatus, CustomerId, Event, EventName, MessageChannel, MessageId, Timestamp,
-    derive,
-};
+use crate::model::{EventName, MessageChannel, MessageId, Timestamp};
 
-use super::super::{Error, Suppression, SuppressionReason, address_hash};
-use super::SqliteStore;
-
-impl SqliteStore {
-    /// Suppresses an address because its owner says so, and tells the log. Returns whether it is
-    /// news; said twice it is one event.
-    ///
-    /// # Errors
-    /// [`Error`] if it can't be kept; then it must not be answered as done.
-    pub async fn unsubscribe(
-        &self,
-        suppression: &Suppression,
-        customer: CustomerId,
-    ) -> Result<bool, Error> {
-        let failed = self.failed("keeping an unsubscribe");
-        let mut writer = self.writer.lock().await;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
-        let news = suppress(&mut transaction, suppression).await.map_err(&failed)?;
-        if news {
-            let id = derive(
-                "unsubscribed",
-                &[
-                    suppression.channel.as_str().as_bytes(),
-                    &suppression.address,
-                    suppression.topic.as_deref().unwrap_or_default().as_bytes(),
-                    &suppression.at.ms().to_le_bytes(),
-                ],
-            );
-            let mut event = Event::new(
-                format!("unsubscribed:{id:032x}"),
-                EventName::CustomerUnsubscribed,
-                suppression.at,
-            );
-            event.consents.push(ConsentFact {
-                channel: suppression.channel,
-                topic: suppression.topic.clone(),
-                status: ConsentStatus::Withdrawn,
-            });
-            self.ledger.tell(&mut transaction, customer, event, id).await?;
-        }
-        transaction.commit().await.map_err(failed)?;
-        Ok(news)
-    }
-}
+use super::super::suppressions::{RESUBSCRIBED, against, reported as reported_by};
+use super::super::{Suppression, SuppressionReason, address_hash};
 
 /// Why the address of a message is suppressed, if it is.
 pub(super) async fn suppressed(
@@ -69,26 +22,8 @@ pub(super) async fn suppressed(
     .bind(address.to_vec())
     .fetch_all(connection)
     .await?;
-    let topic = decision.topic.as_deref();
-    // What was said of the topic itself, after no was said to everything.
-    let back =
-        rows.iter().find(|(of, reason, _)| reason == RESUBSCRIBED && Some(of.as_str()) == topic);
-    let back = back.map(|(_, _, at)| *at);
-    let reason = rows.iter().find_map(|(of, reason, at)| {
-        let reason = *SuppressionReason::ALL.iter().find(|known| known.as_str() == reason)?;
-        let applies = match reason {
-            SuppressionReason::Bounced | SuppressionReason::Complained => true,
-            SuppressionReason::Unsubscribed if decision.class == Class::Transactional => false,
-            SuppressionReason::Unsubscribed if of.is_empty() => back.is_none_or(|back| back < *at),
-            SuppressionReason::Unsubscribed => Some(of.as_str()) == topic,
-        };
-        applies.then_some(reason)
-    });
-    Ok(reason)
+    Ok(against(decision, &rows))
 }
-
-/// The row of a topic to which its owner said yes, perhaps after a no to everything.
-const RESUBSCRIBED: &str = "resubscribed";
 
 /// Heeds what owners of addresses said: a no suppresses, a yes lifts the no to the same. A yes to a
 /// topic also stands against an earlier no to everything. What others reported, a bounce or a complaint, stays.
@@ -134,12 +69,7 @@ pub(super) async fn reported(
     outcome: &EventName,
     at: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let (channel, reason) = match outcome {
-        EventName::EmailBounced => (MessageChannel::Email, SuppressionReason::Bounced),
-        EventName::EmailComplained => (MessageChannel::Email, SuppressionReason::Complained),
-        EventName::SmsBounced => (MessageChannel::Sms, SuppressionReason::Bounced),
-        _ => return Ok(()),
-    };
+    let Some((channel, reason)) = reported_by(outcome) else { return Ok(()) };
     let address: Option<Option<String>> =
         sqlx::query_scalar("SELECT address FROM deliveries WHERE message = ?")
             .bind(message.to_bytes().to_vec())

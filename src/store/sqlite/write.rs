@@ -8,7 +8,7 @@ use crate::model::{CustomerId, MessageId, Timestamp};
 use crate::sqlite::{chunks, repeated};
 
 use super::super::changes::{Changes, Update};
-use super::super::{Checkpoint, Error, Lease, MessageStatus, OutboxRow, StateRow};
+use super::super::{Checkpoint, Error, Lease, Listing, MessageStatus, OutboxRow, StateRow};
 use super::SqliteLedger;
 use super::read::class_word;
 use super::suppressions::{heed, reported};

@@ -14,7 +14,9 @@ use waypost::journey::{Class, Rules, Shop};
 use waypost::mail::{Security, Smtp, SmtpSettings, Timeouts};
 use waypost::model::{MINUTE_MS, Text, Timestamp};
 use waypost::provider::Caught;
-use waypost::store::{DeliveryRow, DeliveryStatus, MessageChange, MessageFilter};
+use waypost::store::{
+    DeliveryRow, DeliveryStatus, Listing, MessageChange, MessageFilter, Outgoing,
+};
 use waypost::template::{TemplateFile, Templates};
 
 use super::last_check::{Desk, MESSAGE, decision};

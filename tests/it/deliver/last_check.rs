@@ -7,8 +7,9 @@ use waypost::journey::{Class, Version};
 use waypost::log::Record;
 use waypost::model::{CustomerId, EventName, MessageChannel, MessageId, RunId, Text, Timestamp};
 use waypost::store::{
-    Begin, Checkpoint, Claim, DeliveryStatus, End, Hold, Lease, MessageChange, MessageFilter,
-    Outcome, Pinned, Position, SqliteStore, Store, Suppression, SuppressionReason, address_hash,
+    Begin, Checkpoint, Claim, DeliveryStatus, End, Hold, Lease, Listing, MessageChange,
+    MessageFilter, Outcome, Outgoing, Pinned, Position, SqliteStore, Store, Suppression,
+    SuppressionReason, address_hash,
 };
 
 const CUSTOMER: CustomerId = CustomerId(3);

@@ -8,7 +8,7 @@ use waypost::model::{
     ConsentFact, ConsentStatus, Currency, CustomerId, Event, EventName, Identity, Item, ItemFacts,
     ItemsAre, MessageChannel, OrderFacts, PageFacts, ProfileFacts, Text, Tie, Timestamp,
 };
-use waypost::store::{SqliteStore, Store};
+use waypost::store::{Outgoing, SqliteStore, Store};
 
 use super::shop::in_runtime;
 use super::{CART, THANKS};
