@@ -43,6 +43,9 @@ pub mod decode;
 // What the two SQLite files share: opening, clear errors, bulk statements.
 pub mod sqlite;
 
+// The production database: its pool, its tables, clear errors.
+pub mod postgres;
+
 // The log: the records that every decision is a function of.
 pub mod log;
 

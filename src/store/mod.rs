@@ -3,7 +3,8 @@
 //! What a store guarantees: after [`Store::commit`] returns, all of the checkpoint is kept or,
 //! if it returned an error, none of it is. A lane whose epoch was raised by another can't commit.
 //!
-//! [`SqliteStore`] is the embedded store, [`MemoryStore`] the reference that replays use. What is
+//! [`SqliteStore`] is the embedded store, [`PgStore`] that of production, [`MemoryStore`] the
+//! reference that replays use. What is
 //! kept is read through [`Ledger`]: by `why`, `verify` and reports.
 
 mod changes;
@@ -11,6 +12,8 @@ mod deliveries;
 mod ledger;
 mod memory;
 mod outgoing;
+mod postgres;
+mod rows;
 mod sqlite;
 mod suppressions;
 mod told;
@@ -19,6 +22,7 @@ pub use deliveries::*;
 pub use ledger::*;
 pub use memory::MemoryStore;
 pub use outgoing::{Listing, Outgoing, Recovered};
+pub use postgres::{PgLedger, PgStore};
 pub use sqlite::{SqliteLedger, SqliteStore};
 
 use crate::engine::{ConsentSaid, Decision, Effect, Reason, Trace};
@@ -150,6 +154,9 @@ pub enum Error {
     /// A file of the embedded store.
     #[error(transparent)]
     File(#[from] crate::sqlite::Error),
+    /// The database of the production store.
+    #[error(transparent)]
+    Postgres(#[from] crate::postgres::Error),
     /// A decision that is kept already; nothing of the checkpoint was kept.
     #[error(
         "message {0} was decided before; a decision is kept once, so two builds or two workers \
@@ -165,12 +172,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// A worker whose claim of a message was given to another.
+    fn not_ours(message: MessageId) -> Self {
+        Self::Unusable(format!("message {message} is not this worker's to send any more"))
+    }
+
     /// Whether the same may well succeed a little later: the database is starting again, cannot
     /// be reached, or gave another the way. Whether a checkpoint that failed so was kept is not
     /// known: who goes on takes the lane again, and with it the position.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        false
+        match self {
+            Self::Postgres(error) => error.is_transient(),
+            _ => false,
+        }
     }
 
     /// Whether another program holds the file for now.

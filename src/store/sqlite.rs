@@ -26,6 +26,7 @@ use crate::sqlite::{
 };
 
 use super::changes::Changes;
+use super::rows::{self, Unreadable};
 use super::{Checkpoint, Error, Lease, OutboxRow, Position, Store};
 
 const KIND: Kind = Kind {
@@ -166,9 +167,7 @@ impl Store for SqliteStore {
                 .fetch_all(&self.ledger.readers)
                 .await
                 .map_err(self.failed("loading states"))?;
-            for (id, state) in rows {
-                states.push((CustomerId::from_bytes(self.ledger.sixteen(&id)?), state));
-            }
+            states.extend(self.ledger.states_of(rows)?);
         }
         Ok(states)
     }
@@ -183,7 +182,7 @@ impl Store for SqliteStore {
         .fetch_all(&self.ledger.readers)
         .await
         .map_err(self.failed("looking for what is due"))?;
-        self.ledger.customers(rows)
+        self.ledger.customers(&rows)
     }
 
     async fn scan(
@@ -204,7 +203,7 @@ impl Store for SqliteStore {
         .fetch_all(&self.ledger.readers)
         .await
         .map_err(self.failed("going through the states"))?;
-        self.ledger.customers(rows)
+        self.ledger.customers(&rows)
     }
 
     async fn commit(&self, lease: Lease, checkpoint: Checkpoint) -> Result<(), Error> {
@@ -220,7 +219,8 @@ impl Store for SqliteStore {
                 .map_err(self.failed("reading the outbox"))?;
         let mut pending = Vec::with_capacity(rows.len());
         for (id, bytes) in rows {
-            let id = u128::from_be_bytes(self.ledger.sixteen(&id)?);
+            let id = rows::sixteen(&id).map_err(self.ledger.unreadable())?;
+            let id = u128::from_be_bytes(id);
             let records = log::decode(&bytes).map_err(|error| self.ledger.damaged(&error))?;
             pending.extend(records.into_iter().map(|record| OutboxRow { id, record }));
         }
@@ -272,12 +272,24 @@ impl SqliteLedger {
         Error::Unusable(format!("{}: {what}; restore it from a backup", self.path.display()))
     }
 
-    fn sixteen(&self, bytes: &[u8]) -> Result<[u8; 16], Error> {
-        let length = bytes.len();
-        bytes.try_into().map_err(|_| self.damaged(&format!("an id of {length} bytes")))
+    fn unreadable(&self) -> impl Fn(Unreadable) -> Error + use<'_> {
+        move |what| match what {
+            Unreadable::Column(source) => self.failed("reading a row")(source),
+            Unreadable::Value(what) => self.damaged(&what),
+        }
     }
 
-    fn customers(&self, rows: Vec<Vec<u8>>) -> Result<Vec<CustomerId>, Error> {
-        rows.iter().map(|id| self.sixteen(id).map(CustomerId::from_bytes)).collect()
+    fn customers(&self, rows: &[Vec<u8>]) -> Result<Vec<CustomerId>, Error> {
+        let customer = |id: &Vec<u8>| rows::sixteen(id).map(CustomerId::from_bytes);
+        rows.iter().map(customer).collect::<Result<_, _>>().map_err(self.unreadable())
+    }
+
+    fn states_of(
+        &self,
+        rows: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error> {
+        let state =
+            |(id, state): (Vec<u8>, _)| Ok((CustomerId::from_bytes(rows::sixteen(&id)?), state));
+        rows.into_iter().map(state).collect::<Result<_, _>>().map_err(self.unreadable())
     }
 }

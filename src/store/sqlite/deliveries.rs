@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::model::{CustomerId, MessageChannel, MessageId, Text, Timestamp};
 
+use super::super::rows;
 use super::super::told::{encoded, ended, short, unsubscribed};
 use super::super::{
     Begin, Claim, End, Error, Hold, Listing, OutboxRow, Outgoing, Pinned, Recovered, StoredMessage,
@@ -100,7 +101,7 @@ impl Outgoing for SqliteStore {
         drop(writer);
         let mut claims = Vec::with_capacity(rows.len());
         for (id, attempts, revision, address, sender, subject, body) in rows {
-            let id = MessageId::from_bytes(self.ledger.sixteen(&id)?);
+            let id = MessageId::from_bytes(rows::sixteen(&id).map_err(self.ledger.unreadable())?);
             let pinned = match (revision, address, body) {
                 (Some(revision), Some(address), Some(body)) => Some(Pinned {
                     revision,
@@ -200,9 +201,7 @@ impl Outgoing for SqliteStore {
         .map_err(self.failed("keeping that a message is out"))?;
         if moved.rows_affected() == 0 {
             let message = claim.message.decision.message;
-            return Err(Error::Unusable(format!(
-                "message {message} is not this worker's to send any more"
-            )));
+            return Err(Error::not_ours(message));
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Messages with what delivery keeps of them, and what is held: for the commands.
 
 use sqlx::QueryBuilder;
-use sqlx::sqlite::SqliteRow;
 
-use crate::model::{Text, Timestamp};
+use crate::model::Timestamp;
 
+use super::super::rows;
 use super::super::{
     DeliveryRow, DeliveryStatus, Error, Hold, Listing, MessageFilter, StoredMessage,
 };
@@ -55,7 +55,8 @@ impl Listing for SqliteLedger {
             .fetch_all(&self.readers)
             .await
             .map_err(self.failed("reading messages"))?;
-        rows.iter().map(|row| Ok((self.message(row)?, self.delivery(row)?))).collect()
+        let message = |row| Ok((rows::message(row)?, rows::delivery(row)?));
+        rows.iter().map(message).collect::<Result<_, _>>().map_err(self.unreadable())
     }
 
     async fn deliveries(&self) -> Result<Vec<(DeliveryStatus, u64)>, Error> {
@@ -65,9 +66,10 @@ impl Listing for SqliteLedger {
         .fetch_all(&self.readers)
         .await
         .map_err(self.failed("counting messages"))?;
-        rows.into_iter()
-            .map(|(status, count)| Ok((self.delivery_status(&status)?, count.cast_unsigned())))
-            .collect()
+        let count = |(status, count): &(String, i64)| {
+            Ok((rows::delivery_status(status)?, count.cast_unsigned()))
+        };
+        rows.iter().map(count).collect::<Result<_, _>>().map_err(self.unreadable())
     }
 
     async fn holds(&self) -> Result<Vec<(Hold, Timestamp)>, Error> {
@@ -76,18 +78,10 @@ impl Listing for SqliteLedger {
                 .fetch_all(&self.readers)
                 .await
                 .map_err(self.failed("reading holds"))?;
-        rows.into_iter()
-            .map(|(kind, name, at)| {
-                let hold = match kind.as_str() {
-                    "all" => Hold::All,
-                    "channel" => Hold::Channel(self.channel(&name)?),
-                    "journey" => Hold::Journey(Text::from(name)),
-                    "template" => Hold::Template(Text::from(name)),
-                    other => return Err(self.unknown(other)),
-                };
-                Ok((hold, Timestamp::from_ms(at)))
-            })
-            .collect()
+        let hold = |(kind, name, at): &(String, String, i64)| {
+            Ok((rows::hold(kind, name)?, Timestamp::from_ms(*at)))
+        };
+        rows.iter().map(hold).collect::<Result<_, _>>().map_err(self.unreadable())
     }
 }
 
@@ -103,25 +97,6 @@ impl SqliteLedger {
             .fetch_all(&self.readers)
             .await
             .map_err(self.failed("reading messages"))?;
-        rows.iter().map(|row| self.message(row)).collect()
-    }
-
-    fn delivery(&self, row: &SqliteRow) -> Result<Option<DeliveryRow>, Error> {
-        let Some(status) = self.get::<Option<&str>>(row, "delivery")? else { return Ok(None) };
-        let try_after: i64 = self.get(row, "try_after")?;
-        Ok(Some(DeliveryRow {
-            status: self.delivery_status(status)?,
-            attempts: self.get(row, "attempts")?,
-            try_after: (try_after > 0).then(|| Timestamp::from_ms(try_after)),
-            revision: self.get(row, "pinned")?,
-            address: self.get::<Option<&str>>(row, "address")?.map(Text::new),
-            subject: self.get::<Option<&str>>(row, "subject")?.map(Text::new),
-            detail: self.get(row, "detail")?,
-            changed: Timestamp::from_ms(self.get(row, "changed")?),
-        }))
-    }
-
-    fn delivery_status(&self, word: &str) -> Result<DeliveryStatus, Error> {
-        DeliveryStatus::named(word).ok_or_else(|| self.unknown(word))
+        rows.iter().map(rows::message).collect::<Result<_, _>>().map_err(self.unreadable())
     }
 }

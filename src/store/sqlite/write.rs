@@ -3,14 +3,14 @@
 use sqlx::sqlite::SqliteConnection;
 
 use crate::engine::{Decision, Reason, Trace, TraceKind};
-use crate::log;
 use crate::model::{CustomerId, MessageId, Timestamp};
 use crate::sqlite::{chunks, repeated};
 
 use super::super::changes::{Changes, Update};
+use super::super::rows::class_word;
+use super::super::told::encoded;
 use super::super::{Checkpoint, Error, Lease, Listing, MessageStatus, OutboxRow, StateRow};
 use super::SqliteLedger;
-use super::read::class_word;
 use super::suppressions::{heed, reported};
 
 /// Writes a checkpoint. The epoch is compared first.
@@ -62,8 +62,7 @@ pub(super) async fn checkpoint(
     trace(connection, &checkpoint.trace).await.map_err(ledger.failed("keeping the trace"))?;
     let mut outgoing = Vec::with_capacity(checkpoint.outbox.len());
     for row in &checkpoint.outbox {
-        let bytes = log::encode(std::slice::from_ref(&row.record));
-        outgoing.push((row, bytes.map_err(|error| Error::Unusable(error.to_string()))?));
+        outgoing.push((row, encoded(row)?));
     }
     outbox(connection, &outgoing).await.map_err(ledger.failed("keeping the outbox"))?;
     erase(connection, &checkpoint.erased).await.map_err(ledger.failed("erasing"))

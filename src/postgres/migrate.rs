@@ -1,0 +1,127 @@
+//! Bringing the tables up to date, once, however many processes start together.
+
+use ring::rand::SecureRandom;
+use sqlx::PgConnection;
+
+use super::{Error, Postgres, query, query_as, query_scalar};
+
+/// Number, name and SQL of every migration, in order.
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "waypost", include_str!("../../migrations/postgres/0001_waypost.sql"))];
+
+/// The lock that migrating holds until its transaction ends: "WYST".
+const LOCK: i64 = 0x5759_5354;
+
+/// What is kept of the migrations that were applied.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS waypost_migrations (
+    version    bigint      PRIMARY KEY,
+    name       text        NOT NULL,
+    checksum   bytea       NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)";
+
+const DOING: &str = "migrating";
+
+impl Postgres {
+    /// Applies the migrations that are missing. If none is, this only reads: it needs no right to
+    /// create tables.
+    ///
+    /// # Errors
+    /// [`Error::Newer`] or [`Error::Changed`] for a database of another build,
+    /// [`Error::NotAllowed`] if something is to be applied and the role may not,
+    /// [`Error::Foreign`] beside another program's tables, and what else Postgres says.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        if self.missing().await?.is_empty() {
+            return Ok(());
+        }
+        let failed = self.failed(DOING);
+        let mut transaction = self.begin(DOING).await?;
+        query("SELECT pg_advisory_xact_lock($1)")
+            .bind(LOCK)
+            .execute(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        // Another may have done it while this one waited.
+        let missing = self.missing_in(&mut transaction).await?;
+        query(TABLE).execute(&mut *transaction).await.map_err(&failed)?;
+        for (version, name, sql) in missing {
+            sqlx::raw_sql(sql).execute(&mut *transaction).await.map_err(&failed)?;
+            query("INSERT INTO waypost_migrations (version, name, checksum) VALUES ($1, $2, $3)")
+                .bind(version)
+                .bind(name)
+                .bind(checksum(sql))
+                .execute(&mut *transaction)
+                .await
+                .map_err(&failed)?;
+        }
+        query("INSERT INTO store (secret_key) VALUES ($1) ON CONFLICT DO NOTHING")
+            .bind(secret()?)
+            .execute(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// Sees that the tables are those of this build.
+    ///
+    /// # Errors
+    /// [`Error::Older`], [`Error::Newer`] or [`Error::Changed`] if they are not.
+    pub async fn check(&self) -> Result<(), Error> {
+        match self.missing().await?.first() {
+            None => Ok(()),
+            Some((version, ..)) => Err(Error::Older {
+                place: self.place.clone(),
+                detail: format!("migration {version} was not applied"),
+            }),
+        }
+    }
+
+    async fn missing(&self) -> Result<Vec<(i64, &'static str, &'static str)>, Error> {
+        let mut transaction = self.begin(DOING).await?;
+        self.missing_in(&mut transaction).await
+    }
+
+    /// The migrations that were not applied.
+    async fn missing_in(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<(i64, &'static str, &'static str)>, Error> {
+        let failed = self.failed("reading the migrations");
+        let there: bool = query_scalar("SELECT to_regclass('waypost_migrations') IS NOT NULL")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(&failed)?;
+        if !there {
+            return Ok(MIGRATIONS.to_vec());
+        }
+        let applied: Vec<(i64, Vec<u8>)> =
+            query_as("SELECT version, checksum FROM waypost_migrations ORDER BY version")
+                .fetch_all(connection)
+                .await
+                .map_err(&failed)?;
+        for (version, sum) in &applied {
+            let place = self.place.clone();
+            match MIGRATIONS.iter().find(|(known, ..)| known == version) {
+                None => return Err(Error::Newer { place, version: *version }),
+                Some((_, _, sql)) if checksum(sql) != *sum => {
+                    return Err(Error::Changed { place, version: *version });
+                }
+                Some(_) => {}
+            }
+        }
+        let is_missing = |(version, ..): &&(i64, &str, &str)| {
+            applied.iter().all(|(applied, _)| applied != version)
+        };
+        Ok(MIGRATIONS.iter().filter(is_missing).copied().collect())
+    }
+}
+
+fn checksum(sql: &str) -> Vec<u8> {
+    blake3::hash(sql.as_bytes()).as_bytes().to_vec()
+}
+
+fn secret() -> Result<Vec<u8>, Error> {
+    let mut secret = vec![0; 32];
+    ring::rand::SystemRandom::new().fill(&mut secret).map_err(|_| Error::Random)?;
+    Ok(secret)
+}
