@@ -21,6 +21,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS waypost_migrations (
 )";
 
 const DOING: &str = "migrating";
+const READING: &str = "reading the migrations";
 
 impl Postgres {
     /// Applies the migrations that are missing. If none is, this only reads: it needs no right to
@@ -41,9 +42,10 @@ impl Postgres {
             .execute(&mut *transaction)
             .await
             .map_err(&failed)?;
-        // Another may have done it while this one waited.
-        let missing = self.missing_in(&mut transaction).await?;
+        // Another may have done it while this one waited. Only making the table is sure to see
+        // that: a name that this session did not find before may be remembered as missing.
         query(TABLE).execute(&mut *transaction).await.map_err(&failed)?;
+        let missing = self.not_applied(&mut transaction).await?;
         for (version, name, sql) in missing {
             sqlx::raw_sql(sql).execute(&mut *transaction).await.map_err(&failed)?;
             query("INSERT INTO waypost_migrations (version, name, checksum) VALUES ($1, $2, $3)")
@@ -76,29 +78,25 @@ impl Postgres {
         }
     }
 
+    /// The migrations that were not applied.
     async fn missing(&self) -> Result<Vec<(i64, &'static str, &'static str)>, Error> {
-        let mut transaction = self.begin(DOING).await?;
-        self.missing_in(&mut transaction).await
+        let mut transaction = self.begin(READING).await?;
+        let there: bool = query_scalar("SELECT to_regclass('waypost_migrations') IS NOT NULL")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(self.failed(READING))?;
+        if there { self.not_applied(&mut transaction).await } else { Ok(MIGRATIONS.to_vec()) }
     }
 
-    /// The migrations that were not applied.
-    async fn missing_in(
+    async fn not_applied(
         &self,
         connection: &mut PgConnection,
     ) -> Result<Vec<(i64, &'static str, &'static str)>, Error> {
-        let failed = self.failed("reading the migrations");
-        let there: bool = query_scalar("SELECT to_regclass('waypost_migrations') IS NOT NULL")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(&failed)?;
-        if !there {
-            return Ok(MIGRATIONS.to_vec());
-        }
         let applied: Vec<(i64, Vec<u8>)> =
             query_as("SELECT version, checksum FROM waypost_migrations ORDER BY version")
                 .fetch_all(connection)
                 .await
-                .map_err(&failed)?;
+                .map_err(self.failed(READING))?;
         for (version, sum) in &applied {
             let place = self.place.clone();
             match MIGRATIONS.iter().find(|(known, ..)| known == version) {

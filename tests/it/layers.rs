@@ -97,6 +97,22 @@ fn no_file_is_too_long() {
 }
 
 #[test]
+fn statements_for_postgres_have_no_name() {
+    let mut faults = String::new();
+    let beside = |path: &str| path.starts_with("postgres/") || path.starts_with("store/postgres");
+    for (path, text) in sources().into_iter().filter(|(path, _)| beside(path)) {
+        for (number, line) in text.lines().enumerate() {
+            let named = ["sqlx::query(", "sqlx::query_as", "sqlx::query_scalar"];
+            let named = named.iter().any(|named| code(line).contains(named));
+            if path != "postgres/mod.rs" && named {
+                let _ = writeln!(faults, "src/{path}:{}: {line}", number + 1);
+            }
+        }
+    }
+    assert_eq!(faults, "", "use `crate::postgres::query`: a pooler gives names to other sessions");
+}
+
+#[test]
 fn the_pure_core_stays_pure() {
     let mut faults = String::new();
     let mut allowed = Vec::new();

@@ -30,6 +30,17 @@ impl Outgoing for SqliteStore {
     ) -> Result<Recovered, Error> {
         let failed = self.failed("looking after messages under way");
         let earlier = self.earlier().await?;
+        let left: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM deliveries
+                 WHERE status IN ('claimed', 'started', 'dot_sent') AND lease <= ?)",
+        )
+        .bind(earlier)
+        .fetch_one(&self.ledger.readers)
+        .await
+        .map_err(&failed)?;
+        if !left {
+            return Ok(Recovered::default());
+        }
         let mut doubtful = self.ledger.unanswered(earlier).await?;
         doubtful.retain(|message| !repeatable(message.decision.channel));
         let mut writer = self.writer.lock().await;

@@ -133,7 +133,7 @@ impl Work {
         assert!(!report.has_errors(), "{}", report.render(false));
         let shop = Shop { sender: Some("shop@shop.example".into()), ..Shop::default() };
         let rules = Rules { default_shop: shop, ..Rules::default() };
-        let desk = Desk::new(decision).await;
+        let desk = <Desk>::new(decision).await;
         let clock = Arc::new(AtomicI64::new(2_000));
         let (woken, wakes) = watch::channel(0);
         let (stop, stops) = watch::channel(false);

@@ -1,5 +1,6 @@
 //! Between the decision and the first byte: whatever stops a message there, it does not go.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use waypost::engine::{ConsentSaid, Decision, Reason};
@@ -8,7 +9,7 @@ use waypost::log::Record;
 use waypost::model::{CustomerId, EventName, MessageChannel, MessageId, RunId, Text, Timestamp};
 use waypost::store::{
     Begin, Checkpoint, Claim, DeliveryStatus, End, Hold, Lease, Listing, MessageChange,
-    MessageFilter, Outcome, Outgoing, Pinned, Position, SqliteStore, Store, Suppression,
+    MessageFilter, Outcome, Outgoing, PgStore, Pinned, Position, SqliteStore, Store, Suppression,
     SuppressionReason, address_hash,
 };
 
@@ -52,18 +53,68 @@ fn pinned(revision: u32) -> Pinned {
     }
 }
 
+/// A store that messages leave from, new and empty.
+pub(super) trait Fresh: Outgoing + Store + Sized {
+    /// In a folder that is there as long as the store is used.
+    async fn fresh(folder: &Path) -> Self;
+}
+
+impl Fresh for SqliteStore {
+    async fn fresh(folder: &Path) -> Self {
+        Self::open(&folder.join("state.db")).await.expect("a store")
+    }
+}
+
+impl Fresh for PgStore {
+    async fn fresh(_: &Path) -> Self {
+        crate::store::fresh_on_a_server().await
+    }
+}
+
+/// Runs each test on each store.
+macro_rules! on_both_stores {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<super::SqliteStore>().await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<super::PgStore>().await;
+            })*
+        }
+    };
+}
+
+on_both_stores! {
+    what_comes_before_the_claim_stops_a_message
+    what_comes_between_claim_and_first_byte_stops_a_message
+    what_comes_after_the_first_byte_changes_nothing
+    a_suppression_stops_what_it_speaks_of
+    the_last_word_of_the_owner_counts
+    what_is_stopped_during_a_try_is_not_tried_again
+    a_message_is_claimed_once_its_lane_has_passed_due_and_settle
+    a_start_needs_the_newest_claim
+    a_further_try_sends_what_the_first_pinned
+    a_worker_that_stopped_in_the_middle_repeats_only_what_can_not_have_gone
+    an_unsubscribe_and_an_order_race_a_claim
+}
+
 /// A store with one decided message, and the lane that decided it.
-pub(super) struct Desk {
-    pub(super) store: Arc<SqliteStore>,
+pub(super) struct Desk<S = SqliteStore> {
+    pub(super) store: Arc<S>,
     lease: Lease,
     end: u64,
     _folder: tempfile::TempDir,
 }
 
-impl Desk {
+impl<S: Fresh> Desk<S> {
     pub(super) async fn new(decision: Decision) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = SqliteStore::open(&folder.path().join("state.db")).await.expect("a store");
+        let store = S::fresh(folder.path()).await;
         let (lease, _) = store.take(0).await.expect("a lane");
         let mut desk = Self { store: Arc::new(store), lease, end: 0, _folder: folder };
         desk.checkpoint(vec![MessageChange::Decided(Box::new(decision))], &[]).await;
@@ -164,7 +215,7 @@ const ALL: [Comes; 6] =
     [Comes::Stop, Comes::Erasure, Comes::Unsubscribe, Comes::Hold, Comes::Cancel, Comes::Revision];
 
 impl Comes {
-    async fn happen(self, desk: &mut Desk) {
+    async fn happen<S: Fresh>(self, desk: &mut Desk<S>) {
         match self {
             Self::Stop => {
                 let stopped = MessageChange::Cancelled(MESSAGE, Reason::Stopped);
@@ -208,10 +259,9 @@ impl Comes {
     }
 }
 
-#[tokio::test]
-async fn what_comes_before_the_claim_stops_a_message() {
+async fn what_comes_before_the_claim_stops_a_message<S: Fresh>() {
     for comes in ALL {
-        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
         comes.happen(&mut desk).await;
         let claim = desk.claim().await;
         assert_eq!(claim.is_some(), comes.leaves_claimable(), "{comes:?}");
@@ -221,10 +271,9 @@ async fn what_comes_before_the_claim_stops_a_message() {
     }
 }
 
-#[tokio::test]
-async fn what_comes_between_claim_and_first_byte_stops_a_message() {
+async fn what_comes_between_claim_and_first_byte_stops_a_message<S: Fresh>() {
     for comes in ALL {
-        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
         let claim = desk.claim().await.expect("a claim");
         comes.happen(&mut desk).await;
         let begin = desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("an answer");
@@ -254,10 +303,9 @@ async fn what_comes_between_claim_and_first_byte_stops_a_message() {
     }
 }
 
-#[tokio::test]
-async fn what_comes_after_the_first_byte_changes_nothing() {
+async fn what_comes_after_the_first_byte_changes_nothing<S: Fresh>() {
     for comes in ALL.into_iter().filter(|comes| *comes != Comes::Cancel) {
-        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
         let claim = desk.claim().await.expect("a claim");
         let begin = desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("an answer");
         assert_eq!(begin, Begin::Go);
@@ -278,11 +326,10 @@ async fn what_comes_after_the_first_byte_changes_nothing() {
     }
 }
 
-#[tokio::test]
-async fn a_suppression_stops_what_it_speaks_of() {
+async fn a_suppression_stops_what_it_speaks_of<S: Fresh>() {
     use SuppressionReason::{Bounced, Complained, Unsubscribed};
     let check = async |class, topic, suppressed, reason, stops| {
-        let desk = Desk::new(decision(class, topic)).await;
+        let desk = Desk::<S>::new(decision(class, topic)).await;
         desk.suppress(suppressed, reason).await;
         let claim = desk.claim().await.expect("a claim");
         let begin = desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("an answer");
@@ -299,33 +346,32 @@ async fn a_suppression_stops_what_it_speaks_of() {
     check(transactional, None, None, Complained, true).await;
 }
 
-#[tokio::test]
-async fn the_last_word_of_the_owner_counts() {
+async fn the_last_word_of_the_owner_counts<S: Fresh>() {
     use SuppressionReason::Unsubscribed;
-    let goes = async |desk: &Desk| {
+    let goes = async |desk: &Desk<S>| {
         let claim = desk.claim().await.expect("a claim");
         let begin = desk.store.start(&claim, &pinned(1), at(9_000)).await.expect("an answer");
         begin == Begin::Go
     };
     // No to everything, then yes to everything, and a yes that is older than the last no.
-    let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+    let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
     desk.suppress_at(None, Unsubscribed, at(1_000)).await;
     desk.says_yes(None, at(2_000)).await;
     assert!(goes(&desk).await);
-    let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+    let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
     desk.suppress_at(None, Unsubscribed, at(1_000)).await;
     assert!(desk.suppress_at(None, Unsubscribed, at(3_000)).await, "said again is news");
     desk.says_yes(None, at(2_000)).await;
     assert!(!goes(&desk).await);
     // No to everything, then yes to one topic: only of that.
     for (topic, sent) in [("reminders", true), ("offers", false)] {
-        let mut desk = Desk::new(decision(Class::Marketing, Some(topic))).await;
+        let mut desk = Desk::<S>::new(decision(Class::Marketing, Some(topic))).await;
         desk.suppress_at(None, Unsubscribed, at(1_000)).await;
         desk.says_yes(Some("reminders"), at(2_000)).await;
         assert_eq!(goes(&desk).await, sent, "{topic}");
     }
     // And no again.
-    let mut desk = Desk::new(decision(Class::Marketing, Some("reminders"))).await;
+    let mut desk = Desk::<S>::new(decision(Class::Marketing, Some("reminders"))).await;
     desk.suppress_at(None, Unsubscribed, at(1_000)).await;
     desk.says_yes(Some("reminders"), at(2_000)).await;
     desk.suppress_at(None, Unsubscribed, at(3_000)).await;
@@ -344,10 +390,9 @@ fn an_address_is_one_however_it_is_written() {
     );
 }
 
-#[tokio::test]
-async fn what_is_stopped_during_a_try_is_not_tried_again() {
+async fn what_is_stopped_during_a_try_is_not_tried_again<S: Fresh>() {
     for comes in [Comes::Stop, Comes::Erasure] {
-        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
         let claim = desk.claim().await.expect("a claim");
         desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("started");
         comes.happen(&mut desk).await;
@@ -355,18 +400,17 @@ async fn what_is_stopped_during_a_try_is_not_tried_again() {
         assert_eq!(desk.status().await, DeliveryStatus::Cancelled, "{comes:?}");
         assert!(desk.claim().await.is_none());
         // The same, if the worker stopped meanwhile.
-        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
         let claim = desk.claim().await.expect("a claim");
         desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("started");
         comes.happen(&mut desk).await;
-        desk.store.recover(at(5_000), |_| false).await.expect("recovered");
+        desk.store.recover(at(1_000_000), |_| false).await.expect("recovered");
         assert_eq!(desk.status().await, DeliveryStatus::Cancelled, "{comes:?}");
     }
 }
 
-#[tokio::test]
-async fn a_message_is_claimed_once_its_lane_has_passed_due_and_settle() {
-    let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+async fn a_message_is_claimed_once_its_lane_has_passed_due_and_settle<S: Fresh>() {
+    let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
     let mut early = decision(Class::Marketing, None);
     (early.message, early.settle_ms) = (MessageId(8), 501);
     desk.checkpoint(vec![MessageChange::Decided(Box::new(early))], &[]).await;
@@ -376,9 +420,8 @@ async fn a_message_is_claimed_once_its_lane_has_passed_due_and_settle() {
     assert!(desk.claim().await.is_none(), "claimed is claimed");
 }
 
-#[tokio::test]
-async fn a_start_needs_the_newest_claim() {
-    let desk = Desk::new(decision(Class::Marketing, None)).await;
+async fn a_start_needs_the_newest_claim<S: Fresh>() {
+    let desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
     let old = desk.claim().await.expect("a claim");
     desk.store.again(&old, at(2_000), true, "later", at(2_000)).await.expect("kept");
     let new = desk.claim().await.expect("a claim");
@@ -391,9 +434,8 @@ async fn a_start_needs_the_newest_claim() {
     desk.store.dot_sent(&new, at(2_000)).await.expect("kept");
 }
 
-#[tokio::test]
-async fn a_further_try_sends_what_the_first_pinned() {
-    let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+async fn a_further_try_sends_what_the_first_pinned<S: Fresh>() {
+    let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
     let claim = desk.claim().await.expect("a claim");
     desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("started");
     desk.store.again(&claim, at(3_000), true, "451 later", at(2_000)).await.expect("kept");
@@ -405,14 +447,13 @@ async fn a_further_try_sends_what_the_first_pinned() {
     assert_eq!(begin, Begin::Go, "newer content does not change what was pinned");
 }
 
-#[tokio::test]
-async fn a_worker_that_stopped_in_the_middle_repeats_only_what_can_not_have_gone() {
+async fn a_worker_that_stopped_in_the_middle_repeats_only_what_can_not_have_gone<S: Fresh>() {
     for (steps, status, told) in [
         (1, DeliveryStatus::Waiting, vec![]),
         (2, DeliveryStatus::Waiting, vec![]),
         (3, DeliveryStatus::InDoubt, vec![EventName::EmailStarted]),
     ] {
-        let desk = Desk::new(decision(Class::Marketing, None)).await;
+        let desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
         let claim = desk.claim().await.expect("a claim");
         if steps > 1 {
             desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("started");
@@ -420,7 +461,7 @@ async fn a_worker_that_stopped_in_the_middle_repeats_only_what_can_not_have_gone
         if steps > 2 {
             desk.store.dot_sent(&claim, at(2_000)).await.expect("kept");
         }
-        let recovered = desk.store.recover(at(5_000), |_| false).await.expect("recovered");
+        let recovered = desk.store.recover(at(1_000_000), |_| false).await.expect("recovered");
         assert_eq!((recovered.again, recovered.in_doubt), if steps > 2 { (0, 1) } else { (1, 0) });
         assert_eq!(desk.status().await, status);
         assert_eq!(desk.told().await, told);
@@ -431,12 +472,11 @@ async fn a_worker_that_stopped_in_the_middle_repeats_only_what_can_not_have_gone
     }
 }
 
-#[tokio::test]
-async fn an_unsubscribe_and_an_order_race_a_claim() {
+async fn an_unsubscribe_and_an_order_race_a_claim<S: Fresh>() {
     // Whatever the order in which the three transactions come, a start after any of the two others
     // does not go.
     for order in 0..6 {
-        let mut desk = Desk::new(decision(Class::Marketing, None)).await;
+        let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
         let claim = desk.claim().await.expect("a claim");
         let mut stopped = false;
         for turn in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]][order] {

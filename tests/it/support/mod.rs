@@ -1,10 +1,12 @@
 //! What the integration tests share.
 
 mod kafka;
+mod pgbouncer;
 mod postgres;
 mod server;
 
 pub(crate) use kafka::{Kafka, kafka};
+pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use postgres::{Postgres, postgres};
 
 use std::fs::File;
