@@ -22,7 +22,7 @@ use waypost::engine::Options as EngineOptions;
 use waypost::identity::Identify;
 use waypost::journey::{Rules, SourceFile};
 use waypost::log::{Append, Control, Log, LogReader, Record};
-use waypost::store::{Ledger, SqliteLedger, SqliteStore};
+use waypost::store::{Ledger, Outgoing, SqliteLedger, SqliteStore};
 use waypost::worker::{self, BODY_BYTES_MAX_DEFAULT, Backlog, Clock, Options, Parts, SystemClock};
 use waypost::{config, release};
 

@@ -108,17 +108,29 @@ pub(super) struct Desk<S = SqliteStore> {
     pub(super) store: Arc<S>,
     lease: Lease,
     end: u64,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl<S: Fresh> Desk<S> {
     pub(super) async fn new(decision: Decision) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = S::fresh(folder.path()).await;
+        Self { _folder: Some(folder), ..Self::over(store, decision).await }
+    }
+}
+
+impl<S: Outgoing + Store> Desk<S> {
+    pub(super) async fn over(store: S, decision: Decision) -> Self {
         let (lease, _) = store.take(0).await.expect("a lane");
-        let mut desk = Self { store: Arc::new(store), lease, end: 0, _folder: folder };
+        let mut desk = Self { store: Arc::new(store), lease, end: 0, _folder: None };
         desk.checkpoint(vec![MessageChange::Decided(Box::new(decision))], &[]).await;
         desk
+    }
+
+    /// Takes the lane again, as after an error of which nobody knows what was kept.
+    pub(super) async fn take_again(&mut self) {
+        let (lease, position) = self.store.take(0).await.expect("a lane");
+        (self.lease, self.end) = (lease, position.end);
     }
 
     /// A checkpoint of the lane; its watermark is past due and settle.

@@ -2,3 +2,4 @@
 
 mod attempts;
 mod last_check;
+mod outage;
