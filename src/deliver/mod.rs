@@ -4,6 +4,9 @@
 //! before the first byte one transaction looks once more whether it may go, and pins what is sent;
 //! before the last byte another remembers that the provider may have it. What becomes of it is kept
 //! together with the event that tells the log. Nothing here reads a rule of a journey.
+//!
+//! Several workers may deliver from one store ([`Outgoing`]): what one leaves in the middle, another
+//! looks after.
 
 mod attempt;
 mod compose;

@@ -222,7 +222,9 @@ pub trait Store {
         limit: u32,
     ) -> Result<Vec<CustomerId>, Error>;
 
-    /// Keeps a checkpoint, whole or not at all.
+    /// Keeps a checkpoint, whole or not at all. After an error that [is
+    /// transient](Error::is_transient) it may be either: committing it once more would be refused as
+    /// decided twice, so the lane is to be taken again, which says where it stands.
     async fn commit(&self, lease: Lease, checkpoint: Checkpoint) -> Result<(), Error>;
 
     /// Up to `limit` records on their way to the log, in the order in which they were kept.
