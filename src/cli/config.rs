@@ -155,6 +155,16 @@ consent: [ { channel: email, country: "NO", mode: soft_opt_in } ]
 limits: [ { at_most: 3, per: 7 days } ]
 "#;
 
+    const PRODUCTION: &str = r#"
+kafka:
+  brokers: kafka-1:9092
+  properties: { security.protocol: SASL_SSL, sasl.mechanism: PLAIN, linger.ms: 20 }
+  secrets: { sasl.password: very-secret }
+  retention: 400 days
+postgres: { url: "postgres://db/waypost", password: very-secret }
+inputs: { web: { topic: shop.web, format: xdm, blocking: false } }
+"#;
+
     fn read(text: &str, variables: &[(&str, &str)]) -> (Config, String) {
         let file = SourceFile::new("waypost.yaml", text);
         let variables =
@@ -168,30 +178,57 @@ limits: [ { at_most: 3, per: 7 days } ]
 
     #[test]
     fn what_is_shown_says_where_it_comes_from_and_hides_secrets() {
-        let (_, shown) = read(FILE, &[("WAYPOST_HTTP_LISTEN", "127.0.0.1:8080")]);
-        for (line, origin) in [
-            ("cache_bytes: 64000000", "waypost.yaml:2"),
-            ("  listen: \"127.0.0.1:8080\"", "WAYPOST_HTTP_LISTEN"),
-            ("  token: \"***\"", "waypost.yaml:6"),
-            ("journeys: my journeys", "waypost.yaml:7"),
-            ("  every: \"1s\"", "default"),
-            ("    name: \"Shop: one\"", "waypost.yaml:9"),
-            ("    zone: Europe/Amsterdam", "waypost.yaml:9"),
-            ("limits: [{\"at_most\":3,\"on_cap\":\"skip\",\"per\":\"7 days\"}]", "waypost.yaml:12"),
-        ] {
-            let found = shown.lines().any(|shown| {
-                shown.split_once(" # ").is_some_and(|(a, b)| a.trim_end() == line && b == origin)
-            });
-            assert!(found, "`{line}` from {origin} in\n{shown}");
-        }
-        assert!(!shown.contains("very-secret"), "{shown}");
+        let check = |text: &str, variable: (&str, &str), lines: &[(&str, &str)]| {
+            let (_, shown) = read(text, &[variable]);
+            for (line, origin) in lines {
+                let found = shown.lines().any(|shown| {
+                    shown
+                        .split_once(" # ")
+                        .is_some_and(|(a, b)| a.trim_end() == *line && b == *origin)
+                });
+                assert!(found, "`{line}` from {origin} in\n{shown}");
+            }
+            assert!(!shown.contains("very-secret"), "{shown}");
+        };
+        check(
+            FILE,
+            ("WAYPOST_HTTP_LISTEN", "127.0.0.1:8080"),
+            &[
+                ("cache_bytes: 64000000", "waypost.yaml:2"),
+                ("  listen: \"127.0.0.1:8080\"", "WAYPOST_HTTP_LISTEN"),
+                ("  token: \"***\"", "waypost.yaml:6"),
+                ("journeys: my journeys", "waypost.yaml:7"),
+                ("  every: \"1s\"", "default"),
+                ("    name: \"Shop: one\"", "waypost.yaml:9"),
+                ("    zone: Europe/Amsterdam", "waypost.yaml:9"),
+                (
+                    "limits: [{\"at_most\":3,\"on_cap\":\"skip\",\"per\":\"7 days\"}]",
+                    "waypost.yaml:12",
+                ),
+            ],
+        );
+        let variable = "WAYPOST_KAFKA_SECRETS_SSL_KEY_PASSWORD";
+        check(
+            PRODUCTION,
+            (variable, "very-secret"),
+            &[
+                ("      protocol: SASL_SSL", "waypost.yaml:4"),
+                ("      password: \"***\"", "waypost.yaml:5"),
+                ("        password: \"***\"", variable),
+                ("  retention: \"400 days\"", "waypost.yaml:6"),
+            ],
+        );
     }
 
     #[test]
     fn what_is_shown_reads_back_as_the_same_configuration() {
-        for text in [FILE, "{}\n", "inputs: { erp: { format: mapping, mapping: a b.yaml } }\n"] {
+        for text in
+            [FILE, "{}\n", "inputs: { erp: { format: mapping, mapping: a b.yaml } }\n", PRODUCTION]
+        {
             let (config, shown) = read(text, &[]);
-            let again = shown.replace("token: \"***\"", "token: very-secret-token");
+            let again = shown
+                .replace("token: \"***\"", "token: very-secret-token")
+                .replace("password: \"***\"", "password: very-secret");
             assert_eq!(read(&again, &[]).0, config, "{shown}");
         }
     }
@@ -206,9 +243,9 @@ limits: [ { at_most: 3, per: 7 days } ]
             .collect();
         for key in config::keys() {
             // Of shops, mappings and providers only what is known is shown.
-            let only_known = ["shops.", "smtp.", "dkim.", "twilio."];
+            let only_known = ["shops.", "smtp.", "dkim.", "twilio.", "kafka.", "postgres."];
             if only_known.iter().any(|start| key.path.starts_with(start))
-                || key.path.ends_with(".mapping")
+                || [".mapping", ".topic", ".blocking"].iter().any(|end| key.path.ends_with(end))
             {
                 continue;
             }

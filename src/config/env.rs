@@ -13,6 +13,7 @@ use crate::yaml::{self, Key, Kind, Node};
 
 use super::Origin;
 use super::keys::{ConfigKey, keys};
+use super::properties;
 
 /// What every variable's name begins with.
 pub(super) const PREFIX: &str = "WAYPOST_";
@@ -161,6 +162,10 @@ fn insert(root: &mut Node, path: &str, name: Option<&str>, place: &Range<usize>,
         };
         let index = entries.iter().position(|(key, _)| is_wanted(key)).unwrap_or_else(|| {
             let text = match (part, name) {
+                // Properties of Kafka have dots in their names, which variables can't have.
+                ("<name>", Some(name)) if path.starts_with("kafka.") => {
+                    name.to_ascii_lowercase().replace('_', ".")
+                }
                 ("<name>", Some(name)) => name.to_ascii_lowercase(),
                 _ => part.to_owned(),
             };
@@ -182,7 +187,7 @@ fn in_capitals(name: &str) -> String {
 /// Where the values of secret keys stand.
 fn secret_spans(node: &Node, path: &str, keys: &[ConfigKey], spans: &mut Vec<Range<usize>>) {
     match &node.kind {
-        Kind::Scalar { .. } if keys.iter().any(|key| key.is_secret && key.path == path) => {
+        Kind::Scalar { .. } if is_secret(path, keys) => {
             spans.push(node.span.clone());
         }
         Kind::Scalar { .. } | Kind::List(_) => (),
@@ -194,6 +199,12 @@ fn secret_spans(node: &Node, path: &str, keys: &[ConfigKey], spans: &mut Vec<Ran
             }
         }
     }
+}
+
+/// Whether a value must not be shown: of a secret key, or of a secret property wherever it stands.
+fn is_secret(path: &str, keys: &[ConfigKey]) -> bool {
+    keys.iter().any(|key| key.is_secret && key.is_at(path))
+        || path.strip_prefix("kafka.properties.").is_some_and(properties::is_secret)
 }
 
 fn blot(text: &str, span: &Range<usize>) -> String {

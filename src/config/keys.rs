@@ -51,7 +51,7 @@ fn walk(
     }
     if let element @ Value::Object(_) = &resolved["additionalProperties"] {
         path.push(NAME.to_owned());
-        walk(root, element, path, "", keys);
+        walk(root, element, path, meaning, keys);
         path.pop();
         return;
     }
@@ -76,6 +76,17 @@ fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
 }
 
 impl ConfigKey {
+    /// Whether a path, its names as they are chosen, is of this key.
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        match self.path.split_once(NAME) {
+            None => self.path == path,
+            Some((before, after)) => path
+                .strip_prefix(before)
+                .and_then(|rest| rest.strip_suffix(after))
+                .is_some_and(|name| !name.is_empty()),
+        }
+    }
+
     /// If `variable` sets this key: the name in it, in capitals, where the key has one.
     pub(super) fn matches<'v>(&self, variable: &'v str) -> Option<Option<&'v str>> {
         match self.variable.split_once("<NAME>") {

@@ -13,6 +13,7 @@ use crate::yaml::{self, Kind, Node, OneOrMany, Read, Reader, Spanned};
 
 use super::deliver;
 use super::env;
+use super::production;
 use super::settings::origins;
 use super::syntax::{
     CheckpointSyntax, ConfigFile, ConsentSyntax, HttpSyntax, InputSyntax, LimitSyntax, ShopSyntax,
@@ -86,20 +87,22 @@ fn tree(file: &Arc<SourceFile>, report: &mut Report) -> Option<Node> {
 }
 
 pub(super) struct Lower<'a> {
-    file: &'a Arc<SourceFile>,
+    pub(super) file: &'a Arc<SourceFile>,
     pub(super) base: &'a Path,
-    report: &'a mut Report,
+    pub(super) report: &'a mut Report,
 }
 
 impl Lower<'_> {
     fn config(&mut self, mut syntax: ConfigFile) -> Config {
         let written = deliver::Written::take(&mut syntax);
+        let production = production::Written::take(&mut syntax);
         let (default_shop, shops) = self.shops(syntax.shops.unwrap_or_default());
         let others = shops.iter().map(|(code, shop)| (code.as_str(), shop));
         let all: Vec<_> = std::iter::once(("default", &default_shop)).chain(others).collect();
         let deliver = self.deliver(written, &all);
         Config {
-            store: self.store(syntax.store),
+            store: self.store(syntax.store.map(|store| store.value)),
+            production: self.production(production),
             journeys: self.path(syntax.journeys, "journeys"),
             templates: self.path(syntax.templates, "templates"),
             inputs: syntax
@@ -160,6 +163,7 @@ impl Lower<'_> {
 
     fn input(&mut self, input: Spanned<InputSyntax>) -> Option<Input> {
         let Spanned { value: input, span } = input;
+        let (topic, blocking) = production::topic(&input);
         let format = match (input.format.value, input.mapping) {
             (FormatWord::Xdm, None) => InputFormat::Xdm,
             (FormatWord::CloudEvents, None) => InputFormat::CloudEvents,
@@ -177,7 +181,8 @@ impl Lower<'_> {
         };
         let carries = input.carries.map(OneOrMany::into_vec);
         let carries = carries.map(|events| events.into_iter().collect::<BTreeSet<_>>());
-        Some(Input { format, settle: input.settle.unwrap_or_default(), carries })
+        let settle = input.settle.unwrap_or_default();
+        Some(Input { format, topic, blocking, settle, carries })
     }
 
     fn http(&mut self, http: Option<HttpSyntax>) -> Http {

@@ -9,6 +9,8 @@ mod env;
 mod keys;
 mod load;
 mod lower;
+mod production;
+mod properties;
 mod secret;
 mod settings;
 mod syntax;
@@ -25,6 +27,7 @@ pub use deliver::{Audience, Deliver, Dkim, Protection, Smtp, Twilio, TwilioSende
 pub use keys::{ConfigKey, keys};
 pub use load::{FILE_DEFAULT, LoadError, load, load_with_origins};
 pub use lower::{HTTP_TOKEN_CHARS_MIN, PARTITIONS_MAX};
+pub use production::{KAFKA_PARTITIONS_MAX, Kafka, Postgres, Production};
 pub use secret::Secret;
 pub use settings::{Origin, Origins, Setting};
 pub use syntax::schema;
@@ -34,6 +37,8 @@ pub use syntax::schema;
 pub struct Config {
     /// The SQLite store.
     pub store: Store,
+    /// Kafka and Postgres, used instead of the SQLite store.
+    pub production: Option<Production>,
     /// The directory of journey files.
     pub journeys: PathBuf,
     /// The directory of templates.
@@ -76,6 +81,10 @@ pub struct Store {
 pub struct Input {
     /// How its records are read.
     pub format: InputFormat,
+    /// The Kafka topic of its records; every input has one in production.
+    pub topic: Option<Text>,
+    /// Whether time waits for its records.
+    pub blocking: bool,
     /// How long after it happened an event may come.
     pub settle: Delay,
     /// Which events it carries; `None` means any.

@@ -10,7 +10,9 @@ use crate::model::Delay;
 use crate::yaml::{Kind, Node};
 
 use super::env::Overlaid;
-use super::{Audience, Config, Deliver, Input, InputFormat, Protection, Secret, TwilioSender};
+use super::{
+    Audience, Config, Deliver, Input, InputFormat, Production, Protection, Secret, TwilioSender,
+};
 
 /// One key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,13 +73,18 @@ fn walk(node: &Node, path: &str, overlaid: &Overlaid, origins: &mut Origins) {
 
 impl Config {
     /// Every key with its value, in the order of the paths. Paths are relative to the working
-    /// directory; of a shop only what is known is listed.
+    /// directory; of a shop only what is known is listed, and of stores the one that is used.
     #[must_use]
     pub fn settings(&self, origins: &Origins) -> Vec<Setting> {
         let mut all = Settings { origins, settings: Vec::new() };
-        all.add("store.state", self.store.state.display().to_string());
-        all.add("store.log", self.store.log.display().to_string());
-        all.add("store.partitions", self.store.partitions);
+        match &self.production {
+            Some(production) => all.production(production),
+            None => {
+                all.add("store.state", self.store.state.display().to_string());
+                all.add("store.log", self.store.log.display().to_string());
+                all.add("store.partitions", self.store.partitions);
+            }
+        }
         all.add("journeys", self.journeys.display().to_string());
         all.add("templates", self.templates.display().to_string());
         for (name, input) in &self.inputs {
@@ -124,10 +131,37 @@ impl Settings<'_> {
         if mapping.is_some() {
             self.add(&format!("inputs.{name}.mapping"), mapping);
         }
+        if let Some(topic) = &input.topic {
+            self.add(&format!("inputs.{name}.topic"), topic.as_str());
+            self.add(&format!("inputs.{name}.blocking"), input.blocking);
+        }
         self.add(&format!("inputs.{name}.settle"), input.settle.to_string());
         let carries = input.carries.as_ref();
         let carries = carries.map(|events| events.iter().map(|e| e.as_str().to_owned()).collect());
         self.add(&format!("inputs.{name}.carries"), carries.map(|names: Vec<String>| json!(names)));
+    }
+
+    fn production(&mut self, production: &Production) {
+        let Production { kafka, postgres } = production;
+        self.add("kafka.brokers", json!(kafka.brokers));
+        self.add("kafka.name", kafka.name.as_str());
+        self.add("kafka.partitions", kafka.partitions);
+        self.add("kafka.replication", kafka.replication);
+        self.add("kafka.retention", kafka.retention.map(|delay| delay.to_string()));
+        for (name, value) in &kafka.properties {
+            self.add(&format!("kafka.properties.{name}"), value.as_str());
+        }
+        for (name, value) in &kafka.secrets {
+            self.add(&format!("kafka.secrets.{name}"), secret(Some(value)));
+        }
+        for (name, file) in &kafka.secret_files {
+            self.add(&format!("kafka.secret_files.{name}"), file.display().to_string());
+        }
+        self.add("postgres.url", postgres.shown());
+        self.add("postgres.password", secret(postgres.password.as_ref()));
+        let file = postgres.password_file.as_ref();
+        self.add("postgres.password_file", file.map(|file| file.display().to_string()));
+        self.add("postgres.connections", postgres.connections);
     }
 
     fn deliver(&mut self, deliver: &Deliver) {

@@ -8,6 +8,7 @@ use crate::model::{Currency, Delay, EventName, MessageChannel, Zone};
 use crate::yaml::{OneOrMany, Spanned, record};
 
 use super::Secret;
+use super::properties::{Plain, Properties};
 use super::words::{
     Address, ByteSize, Country, EmailWord, EnvironmentWord, FilePath, FormatWord, Listen, Locale,
     SmsWord, TlsWord, Url,
@@ -23,8 +24,12 @@ pub fn schema() -> String {
 record! {
     /// The configuration of a worker.
     pub(super) struct ConfigFile("the configuration") {
-        /// The SQLite store.
-        store "store": optional StoreSyntax,
+        /// The SQLite store; not used with `kafka` and `postgres`.
+        store "store": optional Spanned<StoreSyntax>,
+        /// The Kafka cluster of the log and of the inputs; needs `postgres`.
+        kafka "kafka": optional Spanned<KafkaSyntax>,
+        /// The database of the state; needs `kafka`.
+        postgres "postgres": optional Spanned<PostgresSyntax>,
         /// Directory of journey files. Default: `journeys`.
         journeys "journeys": optional FilePath,
         /// Directory of templates. Default: `templates`.
@@ -139,10 +144,52 @@ record! {
 }
 
 record! {
+    /// A Kafka cluster.
+    pub(super) struct KafkaSyntax("`kafka`") {
+        /// Servers to begin with, as in `kafka-1:9092`; several in a list, or with commas.
+        brokers "brokers": required Spanned<OneOrMany<Spanned<String>>>,
+        /// What the names of Waypost's topics (`NAME.log`, `NAME.feedback`), groups and
+        /// transactions begin with. Default: `waypost`.
+        name "name": optional Spanned<String>,
+        /// Partitions of the log, 1 to 1024; fixed once the log exists. Default: 64.
+        partitions "partitions": optional Spanned<u32>,
+        /// Replicas of the topics that Waypost makes. Default: as the cluster has it.
+        replication "replication": optional Spanned<u16>,
+        /// How long the log keeps records, if Waypost makes it. Default: without end.
+        retention "retention": optional Spanned<Delay>,
+        /// A property of librdkafka, such as `security.protocol`; in a variable's name `_` stands
+        /// for the dots.
+        properties "properties": optional Properties<Plain>,
+        /// A property whose value is not shown, such as `sasl.password`.
+        secrets "secrets": optional Properties<Secret>,
+        /// File whose first line is the value of a property, such as `sasl.password`.
+        secret_files "secret_files": optional Properties<FilePath>,
+    }
+}
+
+record! {
+    /// A Postgres database.
+    pub(super) struct PostgresSyntax("`postgres`") {
+        /// Its address, as in `postgres://waypost@db.example/waypost`.
+        url "url": required Spanned<Secret>,
+        /// The password of its user.
+        password "password": optional Secret,
+        /// File whose first line is the password.
+        password_file "password_file": optional FilePath,
+        /// The most connections of one process, 2 to 1000. Default: 10.
+        connections "connections": optional Spanned<u32>,
+    }
+}
+
+record! {
     /// A source of events.
     pub(super) struct InputSyntax("an input") {
         /// How its records are read: `xdm`, `cloudevents` or `mapping`.
         format "format": required Spanned<FormatWord>,
+        /// The Kafka topic of its records; needed with `kafka`.
+        topic "topic": optional Spanned<String>,
+        /// Whether time waits for its records; without it they may come late. Default: true.
+        blocking "blocking": optional Spanned<bool>,
         /// The mapping file, where `format` is `mapping`.
         mapping "mapping": optional Spanned<FilePath>,
         /// How long after it happened an event may come. Default: 0s.

@@ -176,3 +176,153 @@ fn a_provider_that_can_not_be_used_is_told_at_once() {
     check("deliver: { at_once: 0 }\n", &["1 to 256 messages"]);
     check("environment: staging\n", &["production", "test"]);
 }
+
+const PRODUCTION: &str = r#"
+kafka:
+  brokers: [ "kafka-1:9092", "kafka-2:9092,kafka-3:9092" ]
+  partitions: 8
+  retention: 400 days
+  properties: { security.protocol: SASL_SSL, sasl: { mechanism: SCRAM-SHA-512, username: shop }, linger.ms: 20 }
+  secret_files: { ssl.key.password: keys/kafka }
+postgres: { url: "postgres://waypost:hidden-too@db.example/waypost?sslmode=verify-full" }
+inputs:
+  web: { topic: shop.web, format: xdm }
+  erp: { topic: shop.erp, format: cloudevents, blocking: false }
+"#;
+
+#[test]
+fn production_is_kafka_and_postgres() {
+    let variables = [
+        ("WAYPOST_KAFKA_SECRETS_SASL_PASSWORD", "very: secret # 1"),
+        ("WAYPOST_KAFKA_PROPERTIES_SASL_USERNAME", "waypost"),
+        ("WAYPOST_KAFKA_REPLICATION", "3"),
+        ("WAYPOST_POSTGRES_CONNECTIONS", "20"),
+    ];
+    let config = read(PRODUCTION, &variables).expect("a configuration");
+    let Production { kafka, postgres } = config.production.clone().expect("production");
+    assert_eq!(kafka.brokers, ["kafka-1:9092", "kafka-2:9092", "kafka-3:9092"]);
+    assert_eq!((kafka.partitions, kafka.replication), (8, Some(3)));
+    assert_eq!(kafka.retention, Some(Delay::days(400)));
+    assert_eq!(
+        (kafka.log_topic(), kafka.feedback_topic()),
+        ("waypost.log".into(), "waypost.feedback".into())
+    );
+    let properties: Vec<_> =
+        kafka.properties.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    assert_eq!(
+        properties,
+        [
+            ("linger.ms", "20"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "waypost"),
+            ("security.protocol", "SASL_SSL"),
+        ]
+    );
+    assert_eq!(kafka.secrets["sasl.password"], Secret::new("very: secret # 1"));
+    assert_eq!(kafka.secret_files["ssl.key.password"], Path::new("/shop/keys/kafka"));
+    assert_eq!(postgres.connections, 20);
+    assert_eq!(postgres.shown(), "postgres://waypost:***@db.example/waypost?sslmode=verify-full");
+    assert_eq!(config.inputs["web"].topic.as_deref(), Some("shop.web"));
+    assert!(config.inputs["web"].blocking && !config.inputs["erp"].blocking);
+    let shown = format!("{config:?}{:?}", config.settings(&Origins::new()));
+    assert!(!shown.contains("very: secret") && !shown.contains("hidden-too"), "{shown}");
+    // The defaults.
+    let least = "kafka: { brokers: k }\npostgres: { url: 'postgresql://db/waypost' }\n\
+                 inputs: { web: { topic: shop.web, format: xdm } }\n";
+    let Production { kafka, postgres } =
+        read(least, &[]).expect("a configuration").production.expect("production");
+    assert_eq!((kafka.name.as_str(), kafka.partitions), ("waypost", 64));
+    assert_eq!((kafka.replication, kafka.retention, postgres.connections), (None, None, 10));
+    assert_eq!(read("", &[]).expect("a configuration").production, None);
+}
+
+#[test]
+fn mistakes_about_production_are_told() {
+    let check = |kafka: &str, postgres: &str, inputs: &str, said: &[&str]| {
+        let text = format!("{kafka}\n{postgres}\n{inputs}\n");
+        let message = read(&text, &[]).expect_err("an error");
+        for words in said {
+            assert!(message.contains(words), "{text}\nhas no {words:?}:\n{message}");
+        }
+        assert!(!message.contains("hidden"), "{message}");
+    };
+    let kafka = "kafka: { brokers: k:9092 }";
+    let postgres = "postgres: { url: 'postgres://db/waypost' }";
+    let inputs = "inputs: { web: { topic: shop.web, format: xdm } }";
+    let of = |rest: &str, said: &[&str]| {
+        check(&format!("kafka: {{ brokers: k:9092, {rest} }}"), postgres, inputs, said);
+    };
+    check(kafka, "", inputs, &["`kafka` needs `postgres`"]);
+    check("", postgres, "", &["`postgres` needs `kafka`"]);
+    check("", "", inputs, &["`topic` has a meaning only with `kafka`"]);
+    check(
+        "",
+        "",
+        "inputs: { web: { blocking: true, format: xdm } }",
+        &["`blocking` has a meaning"],
+    );
+    check(kafka, postgres, "", &["`kafka` needs `inputs`"]);
+    check(kafka, postgres, "inputs: { web: { format: xdm } }", &["the input `web` needs `topic`"]);
+    check(
+        kafka,
+        postgres,
+        "inputs: { a: { topic: t, format: xdm }, b: { topic: t, format: xdm } }",
+        &["`t` is read by the input `a`, too", "a topic of its own"],
+    );
+    check(
+        kafka,
+        postgres,
+        "inputs: { a: { topic: waypost.log, format: xdm } }",
+        &["read by Waypost's own log, too"],
+    );
+    check(kafka, postgres, "inputs: { a: { topic: shop/web, format: xdm } }", &["'/' is none of"]);
+    of("partitions: 0", &["1 to 1024 partitions"]);
+    of("partitions: 1025", &["1 to 1024 partitions"]);
+    of("replication: 0", &["1 to 15 replicas"]);
+    of("retention: 0s", &["keeps nothing"]);
+    of("name: 'shop nl'", &["' ' is none of"]);
+    of("name: ''", &["has no letter"]);
+    of("partitionz: 3", &["`partitionz` is no field of `kafka`"]);
+    for (property, said) in [
+        ("group.id", "set that, where two workers share a Kafka"),
+        ("enable.auto.commit", "positions are kept"),
+        ("isolation.level", "once it is certain"),
+        ("enable.idempotence", "written once, in order"),
+        ("bootstrap.servers", "`kafka.brokers`"),
+        ("log_level", "--log"),
+    ] {
+        let message = format!("Waypost sets `{property}` itself");
+        of(&format!("properties: {{ {property}: x }}"), &[&message, said]);
+    }
+    of("properties: { sasl: { password: hidden } }", &["would be shown", "`kafka.secrets`"]);
+    of(
+        "secrets: { ssl.key.password: hidden }, secret_files: { ssl.key.password: a }",
+        &["`ssl.key.password` is given twice"],
+    );
+    check("kafka: { brokers: 'kafka://k:9092' }", postgres, inputs, &["has no scheme"]);
+    check("kafka: { brokers: 'a, ,b' }", postgres, inputs, &["this is no server"]);
+    check("kafka: { brokers: [] }", postgres, inputs, &["names no server"]);
+    check(kafka, "postgres: { url: 'hidden@db' }", inputs, &["no address of a database"]);
+    check(kafka, "postgres: { connections: 5 }", inputs, &["needs `url`"]);
+    check(
+        kafka,
+        "postgres: { url: 'postgres://a:hidden@db/w', password: hidden }",
+        inputs,
+        &["given twice"],
+    );
+    check(
+        kafka,
+        "postgres: { url: 'postgres://db/waypost', connections: 1 }",
+        inputs,
+        &["2 to 1000 connections"],
+    );
+}
+
+#[test]
+fn a_store_beside_kafka_is_warned_of() {
+    let file = SourceFile::new("waypost.yaml", format!("{PRODUCTION}store: {{ partitions: 4 }}\n"));
+    let (config, report) = Config::read(Some(&file), Path::new(""), &BTreeMap::new());
+    assert!(config.is_some());
+    let message = report.render(false);
+    assert!(message.contains("`store` is not used"), "{message}");
+}
