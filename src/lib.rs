@@ -46,6 +46,9 @@ pub mod sqlite;
 // The production database: its pool, its tables, clear errors.
 pub mod postgres;
 
+// Kafka: clients with the settings that correct work needs, topics, offsets, clear errors.
+pub mod kafka;
+
 // The log: the records that every decision is a function of.
 pub mod log;
 

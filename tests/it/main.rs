@@ -10,6 +10,7 @@ mod feed;
 mod generate;
 mod generated;
 mod identify;
+mod kafka;
 mod layers;
 mod log;
 mod mail;

@@ -39,7 +39,8 @@ pub(crate) fn kafka() -> &'static Kafka {
 }
 
 impl Kafka {
-    /// A broker of a test's own, which it may kill; `settings` overrule those of all brokers.
+    /// A broker of a test's own, which it may kill; `settings` overrule those of all brokers. In
+    /// their values `{port}` and `{controller}` stand for the ports of its listeners.
     pub(crate) fn own(settings: &[(&str, &str)]) -> Self {
         let jars = jars();
         let (folder, port) = (folder(), free_port());
@@ -130,7 +131,7 @@ fn properties_of(folder: &Path, port: u16, settings: &[(&str, &str)]) -> String 
     );
     // Of two lines for a setting, the later one counts.
     text.extend(settings.iter().map(|(key, value)| format!("{key}={value}\n")));
-    text
+    text.replace("{port}", &port.to_string()).replace("{controller}", &controller.to_string())
 }
 
 /// Whether a broker says that it is there.

@@ -8,6 +8,7 @@ mod server;
 pub(crate) use kafka::{Kafka, kafka};
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use postgres::{Postgres, postgres};
+pub(crate) use server::free_port;
 
 use std::fs::File;
 use std::io::Write as _;

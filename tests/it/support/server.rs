@@ -135,7 +135,7 @@ pub(super) fn run(command: &mut Command) -> String {
 
 /// A port that is free, and stays so: below those that the system gives to outgoing connections,
 /// and another one at each call.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -1,0 +1,23 @@
+//! Kafka: clients with the settings that correct work needs, topics, offsets, clear errors.
+//!
+//! - [`Settings`]: what each kind of client is set to. Only here are properties of librdkafka named.
+//! - [`Cluster`]: questions that are asked now and then: which topics there are and how they are
+//!   set up, where their partitions end, what a group has committed, when a record was appended.
+//! - [`check`]: whether topics are as they must be.
+//! - [`Context`]: what librdkafka logs goes to `tracing`, under the target `librdkafka`.
+
+mod check;
+mod cluster;
+mod context;
+mod error;
+mod offsets;
+mod settings;
+mod topics;
+
+pub use check::{Finding, Role, Severity, check, missing};
+pub use cluster::Cluster;
+pub use context::Context;
+pub use error::{Error, Place};
+pub use offsets::{Appended, Partition};
+pub use settings::Settings;
+pub use topics::{Timestamps, Topic};

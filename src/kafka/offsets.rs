@@ -1,0 +1,244 @@
+//! Offsets: where partitions end, what a group has committed, when a record was appended.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::cluster::{PATIENCE, blocking};
+use super::{Cluster, Context, Error};
+use crate::model::Timestamp;
+
+/// How long one poll waits for a record that is being fetched.
+const POLL: Duration = Duration::from_millis(100);
+/// How many polls may bring nothing.
+const POLLS: u128 = PATIENCE.as_millis() / POLL.as_millis();
+
+/// One partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    /// The topic.
+    pub topic: String,
+    /// Its number, from 0.
+    pub number: i32,
+}
+
+/// A record's place and time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its offset.
+    pub offset: i64,
+    /// Its timestamp: of the server where the topic has LogAppendTime, else of the producer.
+    pub at: Timestamp,
+}
+
+impl Cluster {
+    /// All partitions of topics.
+    ///
+    /// # Errors
+    /// [`Error::Call`], also if a topic does not exist.
+    pub async fn partitions(&self, topics: &[String]) -> Result<Vec<Partition>, Error> {
+        let wanted = topics.to_vec();
+        let counts = self
+            .ask("read the partitions of topics", move |asker, patience| {
+                let count = |topic: &String| {
+                    let metadata = asker.fetch_metadata(Some(topic), patience)?;
+                    let found = metadata.topics().iter().find(|found| found.name() == topic);
+                    let count = found.map_or(0, |found| found.partitions().len());
+                    Ok((topic.clone(), i32::try_from(count).unwrap_or(i32::MAX)))
+                };
+                wanted.iter().map(count).collect::<Result<Vec<_>, KafkaError>>()
+            })
+            .await?;
+        let mut partitions = Vec::new();
+        for (topic, count) in counts {
+            if count == 0 {
+                let unknown = KafkaError::MetadataFetch(Code::UnknownTopicOrPartition);
+                return Err(
+                    Error::call("read the partitions of a topic", unknown).at(&topic, None, None)
+                );
+            }
+            partitions.extend((0..count).map(|number| Partition { topic: topic.clone(), number }));
+        }
+        Ok(partitions)
+    }
+
+    /// Where partitions end: the offset that the next record will have, of those that are
+    /// committed. One request to each server.
+    ///
+    /// # Errors
+    /// [`Error::Call`], also if the end of one of them can't be had.
+    pub async fn ends(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, i64>, Error> {
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        const DOING: &str = "read where partitions end";
+        let wanted = partitions.to_vec();
+        let found = self
+            .ask(DOING, move |asker, patience| {
+                // Kafka answers the timestamp -1 with the end of a partition (ListOffsets), which
+                // for a reader of committed records is its last stable offset.
+                let questions = listed(&wanted, Offset::End)?;
+                asker.offsets_for_times(questions, patience)
+            })
+            .await?;
+        let mut ends = BTreeMap::new();
+        for element in found.elements() {
+            let place = |error: Error| error.at(element.topic(), Some(element.partition()), None);
+            element.error().map_err(|error| place(Error::call(DOING, error)))?;
+            let Offset::Offset(end) = element.offset() else {
+                let none = KafkaError::OffsetFetch(Code::OffsetNotAvailable);
+                return Err(place(Error::call(DOING, none)));
+            };
+            ends.insert(of(element.topic(), element.partition()), end);
+        }
+        Ok(ends)
+    }
+
+    /// What a group (`NAME.group`) has committed: the offset to go on from, `None` where it has
+    /// committed nothing.
+    ///
+    /// # Errors
+    /// [`Error::Call`].
+    pub async fn committed(
+        &self,
+        group: &str,
+        partitions: &[Partition],
+    ) -> Result<BTreeMap<Partition, Option<i64>>, Error> {
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let failed = |error| Error::call("read what a group has committed", error);
+        let config = self.settings.consumer(group);
+        let wanted = partitions.to_vec();
+        blocking(move || {
+            // Only the group's own consumer may ask; it does not join.
+            let consumer: BaseConsumer<Context> =
+                config.create_with_context(Context::quiet()).map_err(failed)?;
+            let questions = listed(&wanted, Offset::Invalid).map_err(failed)?;
+            let found = consumer.committed_offsets(questions, PATIENCE).map_err(failed)?;
+            let mut committed = BTreeMap::new();
+            for element in found.elements() {
+                element.error().map_err(|error| {
+                    failed(error).at(element.topic(), Some(element.partition()), None)
+                })?;
+                let offset = match element.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                };
+                committed.insert(of(element.topic(), element.partition()), offset);
+            }
+            Ok(committed)
+        })
+        .await
+    }
+
+    /// The first committed record at or after an offset, of each partition; `None` where there is
+    /// none. An offset whose record is gone, or which holds the mark of a transaction, is answered
+    /// with the next record.
+    ///
+    /// # Errors
+    /// [`Error::Call`].
+    pub async fn appended(
+        &self,
+        places: &BTreeMap<Partition, i64>,
+    ) -> Result<BTreeMap<Partition, Option<Appended>>, Error> {
+        let mut topics: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
+        for (Partition { topic, number }, offset) in places {
+            topics.entry(topic.clone()).or_default().insert(*number, *offset);
+        }
+        let settings = self.settings.clone();
+        let reader = std::sync::Arc::clone(&self.reader);
+        blocking(move || {
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let reader = match &mut *reader {
+                Some(reader) => reader,
+                none => {
+                    let mut config = settings.reader();
+                    // Little is fetched, since one record is wanted.
+                    config.set("auto.offset.reset", "earliest");
+                    config.set("enable.partition.eof", "true");
+                    config.set("fetch.message.max.bytes", "1000");
+                    config.set("queued.min.messages", "1");
+                    let made = config.create_with_context(Context::quiet());
+                    none.insert(made.map_err(|error| Error::call("set up a client", error))?)
+                }
+            };
+            let mut found = BTreeMap::new();
+            // The end of a partition is told without its topic, so one topic at a time.
+            for (topic, places) in &topics {
+                found.extend(first_records(reader, topic, places)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+}
+
+/// The first record at or after the offset of each partition of a topic.
+fn first_records(
+    reader: &BaseConsumer<Context>,
+    topic: &str,
+    places: &BTreeMap<i32, i64>,
+) -> Result<BTreeMap<Partition, Option<Appended>>, Error> {
+    let failed =
+        |error| Error::call("read when a record was appended", error).at(topic, None, None);
+    let mut assignment = TopicPartitionList::new();
+    for (number, offset) in places {
+        assignment.add_partition_offset(topic, *number, Offset::Offset(*offset)).map_err(failed)?;
+    }
+    reader.assign(&assignment).map_err(failed)?;
+    reader.context().forget();
+    let mut found = BTreeMap::new();
+    let mut in_vain = 0;
+    while found.len() < places.len() {
+        let Some(polled) = reader.poll(POLL) else {
+            in_vain += 1;
+            if in_vain < POLLS {
+                continue;
+            }
+            let timed_out = KafkaError::MessageConsumption(Code::OperationTimedOut);
+            let heard = reader.context().heard().map(|(_, reason)| reason);
+            return Err(failed(timed_out).with_heard(heard));
+        };
+        match polled {
+            Ok(message) if message.topic() != topic => {}
+            // Of the topic that was asked for before.
+            Ok(message) if message.topic() != topic => {}
+            Ok(message) => {
+                let at = Timestamp::from_ms(message.timestamp().to_millis().unwrap_or(0));
+                let appended = Appended { offset: message.offset(), at };
+                found.entry(of(topic, message.partition())).or_insert(Some(appended));
+            }
+            Err(KafkaError::PartitionEOF(number)) => {
+                found.entry(of(topic, number)).or_insert(None);
+            }
+            Err(error) => {
+                // What passes is told again and again until it has.
+                let error = failed(error);
+                in_vain += 1;
+                if !error.is_transient() || in_vain >= POLLS {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    reader.unassign().map_err(failed)?;
+    Ok(found)
+}
+
+fn listed(partitions: &[Partition], offset: Offset) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for Partition { topic, number } in partitions {
+        list.add_partition_offset(topic, *number, offset)?;
+    }
+    Ok(list)
+}
+
+fn of(topic: &str, number: i32) -> Partition {
+    Partition { topic: topic.to_owned(), number }
+}

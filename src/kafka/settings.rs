@@ -1,0 +1,214 @@
+//! What each kind of client is set to.
+
+use std::fmt;
+use std::path::Path;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel as Level;
+use rdkafka::error::KafkaError;
+
+use super::Error;
+use crate::config;
+
+/// How long a transaction may take; a writer that was lost is out of the way after that.
+pub(super) const TRANSACTION_MS: u32 = 10_000;
+
+/// What a property is set to unless the configuration says otherwise.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("socket.keepalive.enable", "true"),
+    ("enable.metrics.push", "false"),
+    ("compression.type", "zstd"),
+    ("linger.ms", "5"),
+];
+
+/// The settings of the clients of one cluster, from the configuration.
+#[derive(Clone)]
+pub struct Settings {
+    name: String,
+    base: ClientConfig,
+}
+
+impl Settings {
+    /// Reads the files of secrets and asks librdkafka whether it takes every property. Nothing is
+    /// connected.
+    ///
+    /// # Errors
+    /// [`Error::SecretFile`], [`Error::Property`].
+    pub fn new(kafka: &config::Kafka) -> Result<Self, Error> {
+        let mut base = ClientConfig::new();
+        base.set_log_level(log_level());
+        base.set("client.id", &kafka.name);
+        for (name, value) in DEFAULTS {
+            base.set(*name, *value);
+        }
+        for (name, value) in &kafka.properties {
+            base.set(name, value);
+        }
+        for (name, secret) in &kafka.secrets {
+            base.set(name, secret.expose());
+        }
+        for (name, path) in &kafka.secret_files {
+            base.set(name, first_line(name, path)?);
+        }
+        base.set("bootstrap.servers", kafka.brokers.join(","));
+        base.set("allow.auto.create.topics", "false");
+        let settings = Self { name: kafka.name.clone(), base };
+        // Of a client, so that values are held against each other, too.
+        let checked = settings.reader().create_native_config();
+        checked.map_err(|error| property(kafka, error))?;
+        Ok(settings)
+    }
+
+    /// A consumer in the group `NAME.group`, which gets its partitions from Kafka, keeps no
+    /// positions by itself, and reads what is committed. Without a position it begins at the
+    /// beginning.
+    #[must_use]
+    pub fn consumer(&self, group: &str) -> ClientConfig {
+        let mut config = self.reading(group);
+        config.set("auto.offset.reset", "earliest");
+        // Partitions that stay where they are go on while others change hands.
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+        config
+    }
+
+    /// A consumer that is assigned its partitions and positions by hand, and reads what is
+    /// committed. A position whose records are gone is an error. It joins no group; librdkafka
+    /// wants the name of one (`NAME.reader`) all the same.
+    #[must_use]
+    pub fn reader(&self) -> ClientConfig {
+        let mut config = self.reading("reader");
+        config.set("auto.offset.reset", "error");
+        config
+    }
+
+    /// A producer that writes each record once, in order, and to all replicas in sync.
+    #[must_use]
+    pub fn producer(&self) -> ClientConfig {
+        let mut config = self.base.clone();
+        config.set("enable.idempotence", "true");
+        config.set("acks", "all");
+        config.set("message.timeout.ms", "30000");
+        config
+    }
+
+    /// A producer of transactions with the id `NAME.id`: whoever begins with an id ends the one
+    /// who had it before.
+    #[must_use]
+    pub fn transactional(&self, id: &str) -> ClientConfig {
+        let mut config = self.producer();
+        config.set("transactional.id", format!("{}.{id}", self.name));
+        config.set("transaction.timeout.ms", TRANSACTION_MS.to_string());
+        // Librdkafka wants records to be given up before their transaction is.
+        config.set("message.timeout.ms", TRANSACTION_MS.to_string());
+        config
+    }
+
+    /// What only the admin client, and questions, need: the cluster and how to speak to it.
+    pub(super) fn asking(&self) -> ClientConfig {
+        let mut config = self.base.clone();
+        config.set("isolation.level", "read_committed");
+        config
+    }
+
+    fn reading(&self, group: &str) -> ClientConfig {
+        let mut config = self.base.clone();
+        config.set("group.id", format!("{}.{group}", self.name));
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("isolation.level", "read_committed");
+        config.set("check.crcs", "true");
+        config
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Librdkafka makes no text that nobody reads.
+fn log_level() -> Level {
+    if tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG) {
+        Level::Debug
+    } else if tracing::enabled!(target: "librdkafka", tracing::Level::INFO) {
+        Level::Info
+    } else {
+        Level::Warning
+    }
+}
+
+fn first_line(property: &str, path: &Path) -> Result<String, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::SecretFile {
+        property: property.to_owned(),
+        path: path.to_owned(),
+        source,
+    })?;
+    // A key in PEM has many lines.
+    if property.ends_with(".pem") {
+        return Ok(text);
+    }
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// The reason without the value, which may be a secret.
+fn property(kafka: &config::Kafka, error: KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(_, reason, property, _) => {
+            let is_secret = !kafka.properties.contains_key(&property);
+            let reason = if is_secret { "librdkafka does not take it".to_owned() } else { reason };
+            Error::Property { property, reason }
+        }
+        other => Error::call("set up a client", other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn kafka(properties: &[(&str, &str)]) -> config::Kafka {
+        config::Kafka {
+            brokers: vec!["a:1".into(), "b:2".into()],
+            name: "shop".into(),
+            partitions: 4,
+            replication: None,
+            retention: None,
+            properties: properties.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect(),
+            secrets: BTreeMap::new(),
+            secret_files: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn what_waypost_depends_on_is_set_and_the_rest_is_the_configurations() {
+        let settings = Settings::new(&kafka(&[("linger.ms", "50")])).expect("settings");
+        let consumer = settings.consumer("ingest");
+        assert_eq!(consumer.get("bootstrap.servers"), Some("a:1,b:2"));
+        assert_eq!(consumer.get("group.id"), Some("shop.ingest"));
+        assert_eq!(consumer.get("isolation.level"), Some("read_committed"));
+        let writer = settings.transactional("lane.3");
+        assert_eq!(writer.get("transactional.id"), Some("shop.lane.3"));
+        assert_eq!(writer.get("linger.ms"), Some("50"));
+        assert_eq!(writer.get("acks"), Some("all"));
+        for config in [consumer, settings.reader(), settings.producer(), writer] {
+            config.create_native_config().expect("known properties");
+        }
+    }
+
+    #[test]
+    fn a_property_that_librdkafka_refuses_is_named_without_a_secret() {
+        let error = Settings::new(&kafka(&[("sasl.mechanizm", "PLAIN")])).expect_err("unknown");
+        let said = error.to_string();
+        assert!(said.contains("`sasl.mechanizm` under `kafka`"), "{said}");
+        let mut wrong = kafka(&[]);
+        wrong.secrets.insert("linger.ms".into(), config::Secret::new("very-secret"));
+        let said = Settings::new(&wrong).expect_err("no number").to_string();
+        assert!(said.contains("`linger.ms`") && !said.contains("very-secret"), "{said}");
+        let mut wrong = kafka(&[]);
+        wrong.secret_files.insert("sasl.password".into(), "no/such/file".into());
+        let said = Settings::new(&wrong).expect_err("no file").to_string();
+        assert!(said.contains("kafka.secret_files.sasl.password"), "{said}");
+    }
+}
