@@ -3,10 +3,12 @@
 mod check;
 mod config;
 mod demo;
+mod doctor;
 mod files;
 mod generate;
 mod import;
 mod messages;
+mod migrate;
 mod outgoing;
 mod page;
 mod preview;
@@ -38,6 +40,7 @@ use clap::{Parser, Subcommand};
 ///   waypost check                             every mistake in journeys, templates, configuration
 ///   waypost preview --out previews            every template as customers would get it
 ///   waypost replay --events week.ndjson       what would have been sent, and what not, and why
+///   waypost doctor                            whether everything is there that a worker needs
 ///   waypost run                               the worker
 ///   waypost why ann@shop.example              why somebody got a message, or did not
 ///   waypost report abandoned-cart             what the worker made of a journey
@@ -76,6 +79,8 @@ enum Command {
     Report(report::Args),
     Import(import::Args),
     Config(config::Args),
+    Doctor(doctor::Args),
+    Migrate(migrate::Args),
     Generate(generate::Args),
 }
 
@@ -107,6 +112,8 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args, config),
         Command::Import(args) => import::run(&args, config),
         Command::Config(args) => config::run(&args, config),
+        Command::Doctor(args) => doctor::run(&args, config),
+        Command::Migrate(args) => migrate::run(&args, config),
         Command::Generate(args) => generate::run(&args),
     };
     match done {

@@ -69,7 +69,8 @@ pub(super) fn told(config: &Config) -> String {
     format!("{email}; {sms}{audience}")
 }
 
-fn smtp(smtp: &config::Smtp) -> anyhow::Result<Smtp> {
+/// The SMTP server.
+pub(super) fn smtp(smtp: &config::Smtp) -> anyhow::Result<Smtp> {
     let login = smtp.login.as_ref();
     let settings = SmtpSettings {
         host: smtp.host.clone(),

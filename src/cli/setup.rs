@@ -11,6 +11,7 @@ use crate::decode::{Auto, CloudEvents, Decoder, Mapping, ShopCountries, Xdm};
 use crate::diagnostic::Report;
 use crate::journey::{Plan, SourceFile, Step, compile};
 use crate::model::Text;
+use crate::postgres::Postgres;
 use crate::template::{TemplateFile, Templates};
 
 use super::files;
@@ -137,6 +138,22 @@ pub(super) fn folders(config: &Config) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The database of production.
+pub(super) async fn postgres(postgres: &config::Postgres) -> anyhow::Result<Postgres> {
+    let password = match (&postgres.password, &postgres.password_file) {
+        (Some(password), _) => Some(password.expose().to_owned()),
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(file).with_context(|| {
+                format!("can't read `postgres.password_file`, {}", file.display())
+            })?;
+            Some(text.lines().next().unwrap_or_default().to_owned())
+        }
+        (None, None) => None,
+    };
+    let (url, connections) = (postgres.url.expose(), postgres.connections);
+    Ok(Postgres::connect(url, password.as_deref(), connections).await?)
 }
 
 /// Shows diagnostics on stderr.

@@ -91,6 +91,23 @@ impl Plan {
             if rule.event.is_derived() { OF_CART } else { std::slice::from_ref(&rule.event) }
         })
     }
+
+    /// How long a run takes if all its steps take as long as they say, in milliseconds. A wait for
+    /// quiet that has no `at_most` takes longer while the customer stays busy.
+    #[must_use]
+    pub fn length_ms(&self) -> i64 {
+        let longer = |delay: &Delay, other: &Option<Delay>| {
+            delay.nominal_ms().max(other.map_or(0, Delay::nominal_ms))
+        };
+        let steps = self.nodes.iter().map(|node| match &node.step {
+            Step::Wait { delay, and_quiet, .. } => longer(delay, and_quiet),
+            Step::WaitQuiet { delay, at_most, .. } => longer(delay, at_most),
+            Step::WaitFor { at_most, .. } => at_most.nominal_ms(),
+            Step::Message { .. } => self.no_address.map_or(0, Delay::nominal_ms),
+            Step::If { .. } | Step::End => 0,
+        });
+        steps.fold(0, i64::saturating_add)
+    }
 }
 
 /// Whether a journey may be applied.

@@ -145,6 +145,17 @@ impl Smtp {
         answer
     }
 
+    /// Whether a message could be handed over: connects, greets, protects, logs in as configured,
+    /// and leaves.
+    ///
+    /// # Errors
+    /// How a message would have ended.
+    pub async fn probe(&self) -> Result<(), Answer> {
+        let talk = self.open().await.map_err(|answer| *answer)?;
+        talk.wire.quit().await;
+        Ok(())
+    }
+
     /// A connection that is ready for a message: protected, greeted, logged in.
     async fn open(&self) -> Result<Talk, Box<Answer>> {
         let SmtpSettings { host, port, security, timeouts, .. } = &self.settings;
