@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::config::{self, Config, Setting};
+use crate::kafka;
 
 use super::talk::say;
 use super::{Outcome, setup};
@@ -25,7 +26,8 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Check the file, the `WAYPOST_...` variables and the mapping files that they name
+    /// Check the file, the `WAYPOST_...` variables, and the mapping files and properties of Kafka
+    /// that they name
     ///
     /// Every mistake is shown with its place and the way out; the exit code is 1 if there is one.
     #[command(verbatim_doc_comment)]
@@ -54,6 +56,12 @@ fn check(named: Option<&Path>) -> anyhow::Result<Outcome> {
     setup::show(&report);
     let Some(config) = config.filter(|_| !report.has_errors()) else { return Ok(Outcome::Found) };
     if !mappings_are_fine(&config) {
+        return Ok(Outcome::Found);
+    }
+    if let Some(production) = &config.production
+        && let Err(error) = kafka::Settings::new(&production.kafka)
+    {
+        say(&error.to_string());
         return Ok(Outcome::Found);
     }
     match setup::configuration_file(named) {

@@ -77,6 +77,8 @@ impl ClientContext for Context {
         if code == Code::AllBrokersDown && heard.is_some() {
             return;
         }
+        // How long it was tried is of no use to anybody.
+        let reason = reason.split(" (after ").next().unwrap_or(reason);
         let end = reason.floor_char_boundary(HEARD_BYTES_MAX);
         *heard = Some((code, reason[..end].to_owned()));
     }

@@ -5,6 +5,7 @@ mod decode;
 mod deliver;
 mod diagnostics;
 mod docs;
+mod doctor;
 mod encodings;
 mod feed;
 mod generate;
