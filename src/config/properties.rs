@@ -139,10 +139,16 @@ impl<T: JsonSchema> JsonSchema for Properties<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "object",
-            "additionalProperties": generator.subschema_for::<T>(),
-        })
+        // A value, or a mapping whose names go on.
+        let mut value = generator.subschema_for::<T>();
+        let mut types = match value.get("type") {
+            Some(serde_json::Value::Array(types)) => types.clone(),
+            Some(one) => vec![one.clone()],
+            None => Vec::new(),
+        };
+        types.push("object".into());
+        value.insert("type".to_owned(), types.into());
+        json_schema!({ "type": "object", "additionalProperties": value })
     }
 }
 

@@ -92,8 +92,9 @@ impl Plan {
         })
     }
 
-    /// How long a run takes if all its steps take as long as they say, in milliseconds. A wait for
-    /// quiet that has no `at_most` takes longer while the customer stays busy.
+    /// How long a run takes if each step takes as long as it says, in milliseconds; of branches all
+    /// count. Send windows come on top, and a wait for quiet without `at_most` takes longer while
+    /// the customer stays busy.
     #[must_use]
     pub fn length_ms(&self) -> i64 {
         let longer = |delay: &Delay, other: &Option<Delay>| {

@@ -64,6 +64,14 @@ fn compiled(files: &[&str]) -> Vec<Plan> {
 }
 
 #[test]
+fn a_run_is_as_long_as_its_steps() {
+    let plans = compiled(&[ABANDONED_CART, CHECKOUT]);
+    let lengths: Vec<i64> = plans.iter().map(Plan::length_ms).collect();
+    // Four messages may each wait three days for an address.
+    assert_eq!(lengths, [(6 + 23 + 20 + 4 * 3 * 24) * HOUR_MS, HOUR_MS / 2]);
+}
+
+#[test]
 fn the_whole_language_compiles() {
     let plans = compiled(&[ABANDONED_CART, CHECKOUT]);
     let plan = &plans[0];

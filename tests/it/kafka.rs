@@ -148,7 +148,7 @@ async fn ends_positions_and_times_are_asked_for() {
     let settings = Settings::new(kafka_settings).expect("settings");
     let place = |number| Partition { topic: web.clone(), number };
 
-    let partitions = cluster.partitions(&[web.clone()]).await.expect("partitions");
+    let partitions = cluster.partitions(std::slice::from_ref(&web)).await.expect("partitions");
     assert_eq!(partitions, [place(0), place(1)]);
     let none = cluster.partitions(&["no-such".to_owned()]).await.expect_err("no topic");
     assert!(none.to_string().contains("topic no-such"), "{none}");

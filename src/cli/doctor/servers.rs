@@ -136,7 +136,7 @@ mod tests {
             (0, Status::Ok, "agree"),
             (-1_999, Status::Ok, "agree"),
             (5_000, Status::Warning, "5s behind the database"),
-            (-90_000, Status::Error, "90s ahead of the database"),
+            (-90_000, Status::Error, "1m 30s ahead of the database"),
         ] {
             let line = clock(ahead_ms);
             assert_eq!(line.status, status, "{line:?}");
