@@ -30,6 +30,14 @@ pub enum Error {
         /// In librdkafka's words, without the value of a secret.
         reason: String,
     },
+    /// Properties that librdkafka takes one by one, but not together.
+    #[error(
+        "the properties under `kafka` do not go together: {reason}; with SASL set sasl.mechanism (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER), and check the paths of files"
+    )]
+    Properties {
+        /// In librdkafka's words.
+        reason: String,
+    },
     /// The cluster, or the client for it, said no or nothing.
     #[error("Kafka: can't {0}")]
     Call(Box<Call>),
@@ -96,9 +104,11 @@ impl Error {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Call(call) => code(&call.source),
-            Self::SecretFile { .. } | Self::Property { .. } | Self::Topics(_) | Self::Stopped => {
-                None
-            }
+            Self::SecretFile { .. }
+            | Self::Property { .. }
+            | Self::Properties { .. }
+            | Self::Topics(_)
+            | Self::Stopped => None,
         }
     }
 

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel as Level;
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 
-use super::Error;
+use super::{Context, Error};
 use crate::config;
 
 /// How long a transaction may take; a writer that was lost is out of the way after that.
@@ -33,7 +34,7 @@ impl Settings {
     /// connected.
     ///
     /// # Errors
-    /// [`Error::SecretFile`], [`Error::Property`].
+    /// [`Error::SecretFile`], [`Error::Property`], [`Error::Properties`].
     pub fn new(kafka: &config::Kafka) -> Result<Self, Error> {
         let mut base = ClientConfig::new();
         base.set_log_level(log_level());
@@ -53,9 +54,9 @@ impl Settings {
         base.set("bootstrap.servers", kafka.brokers.join(","));
         base.set("allow.auto.create.topics", "false");
         let settings = Self { name: kafka.name.clone(), base };
-        // Of a client, so that values are held against each other, too.
-        let checked = settings.reader().create_native_config();
-        checked.map_err(|error| property(kafka, error))?;
+        // A client holds the values against each other, too; it connects only when it is asked.
+        let client = settings.asking().create_with_context(Context::quiet());
+        let _: BaseConsumer<Context> = client.map_err(|error| property(kafka, error))?;
         Ok(settings)
     }
 
@@ -159,6 +160,7 @@ fn property(kafka: &config::Kafka, error: KafkaError) -> Error {
             let reason = if is_secret { "librdkafka does not take it".to_owned() } else { reason };
             Error::Property { property, reason }
         }
+        KafkaError::ClientCreation(reason) => Error::Properties { reason },
         other => Error::call("set up a client", other),
     }
 }
@@ -206,6 +208,16 @@ mod tests {
         wrong.secrets.insert("linger.ms".into(), config::Secret::new("very-secret"));
         let said = Settings::new(&wrong).expect_err("no number").to_string();
         assert!(said.contains("`linger.ms`") && !said.contains("very-secret"), "{said}");
+        // Librdkafka's own default mechanism is Kerberos, which is not in this build.
+        let said = Settings::new(&kafka(&[("security.protocol", "SASL_PLAINTEXT")]));
+        let said = said.expect_err("no mechanism").to_string();
+        assert!(said.contains("do not go together") && said.contains("GSSAPI"), "{said}");
+        let said = Settings::new(&kafka(&[
+            ("security.protocol", "SSL"),
+            ("ssl.ca.location", "no/such/file"),
+        ]));
+        let said = said.expect_err("no file").to_string();
+        assert!(said.contains("ssl.ca.location"), "{said}");
         let mut wrong = kafka(&[]);
         wrong.secret_files.insert("sasl.password".into(), "no/such/file".into());
         let said = Settings::new(&wrong).expect_err("no file").to_string();
