@@ -11,7 +11,7 @@ use std::time::Instant;
 use waypost::engine::{Decision, Trace, TraceKind};
 use waypost::identity::Identify;
 use waypost::journey::{Class, Version};
-use waypost::log::{Append, CustomerEvent, Log, Record};
+use waypost::log::{Append, CustomerEvent, Log, ReadLog, Record};
 use waypost::model::{
     CustomerId, Event, EventName, Identity, Item, MessageChannel, MessageId, RunId, Text,
     Timestamp, derive,

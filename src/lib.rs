@@ -76,6 +76,9 @@ pub mod deliver;
 // The embedded worker: events in, the log and its lanes, decided messages out.
 pub mod worker;
 
+// The worker of production: Kafka in, the log in Kafka, the store in Postgres, many workers.
+pub mod cluster;
+
 // A made-up shop's traffic, seeded, to try journeys on.
 pub mod generate;
 

@@ -155,28 +155,21 @@ CREATE TABLE graph (
     position  bigint NOT NULL
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
 
--- The first position of each raw input that was not identified, and who may move it.
+-- How far each raw input was identified, and who may go on with it. Kafka has the position that is
+-- in the log; what is between may be read again, and must then become the same.
 CREATE TABLE inputs (
-    source    int    NOT NULL,
-    partition int    NOT NULL,
-    epoch     bigint NOT NULL,      -- raised by each taking of the input
-    next      bigint NOT NULL,
+    source     int    NOT NULL,
+    partition  int    NOT NULL,
+    epoch      bigint NOT NULL,     -- raised by each taking of the input
+    since      bigint NOT NULL,     -- where the last batch began: everything before is in the log
+    next       bigint NOT NULL,     -- the first position after it
+    identified bytea,               -- what its positions became that changed the graph: postcard as a zstd frame
     PRIMARY KEY (source, partition)
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
--- What positions became, until the log has it for good: read again, they become the same.
-CREATE TABLE identified (
-    source    int    NOT NULL,
-    partition int    NOT NULL,
-    position  bigint NOT NULL,
-    records   bytea  NOT NULL,
-    PRIMARY KEY (source, partition, position)
-) WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
-
--- Outbox records that arrived, so that one relayed twice counts once.
+-- Outbox records that arrived, each with where it arrived first, so that one relayed twice counts once.
 CREATE TABLE received (
     id        bytea  PRIMARY KEY,
-    source    int    NOT NULL,      -- where it arrived
     partition int    NOT NULL,
     position  bigint NOT NULL,
     at        bigint NOT NULL

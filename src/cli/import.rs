@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::decode::{Decode, Decoder, Entry, Places, Raw, Reader};
 use crate::identity::{Identify, Rejected};
-use crate::log::{Append, DeadLetter, InputPosition, Log, Record};
+use crate::log::{Append, DeadLetter, InputPosition, Log, ReadLog, Record};
 use crate::model::{Event, EventName, Tie, Timestamp};
 use crate::replay::grouped;
 use crate::worker::{Clock, SystemClock};

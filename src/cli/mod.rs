@@ -1,5 +1,6 @@
 //! The command line: one file for each command. Stdout is data, stderr is talk.
 
+mod apply;
 mod check;
 mod config;
 mod demo;
@@ -12,6 +13,7 @@ mod migrate;
 mod outgoing;
 mod page;
 mod preview;
+mod production;
 mod render;
 mod replay;
 mod report;
@@ -71,6 +73,7 @@ enum Command {
     Preview(preview::Args),
     Replay(replay::Args),
     Run(run::Args),
+    Apply(apply::Args),
     Verify(verify::Args),
     Why(why::Args),
     Messages(messages::Args),
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Preview(args) => preview::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
         Command::Run(args) => run::run(&args, config),
+        Command::Apply(args) => apply::run(&args, config),
         Command::Verify(args) => verify::run(&args, config),
         Command::Why(args) => why::run(&args, config),
         Command::Messages(args) => messages::run(&args, config),

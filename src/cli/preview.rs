@@ -12,7 +12,7 @@ use crate::deliver::Composer;
 use crate::diagnostic::did_you_mean;
 use crate::identity::Identify;
 use crate::journey::{Rules, Shop};
-use crate::log::LogReader;
+use crate::log::{LogReader, ReadLog};
 use crate::model::{CustomerId, MessageChannel, MessageId, Text, Timestamp, Zone, derive};
 use crate::store::{Ledger, SqliteLedger};
 use crate::template::{Email, Frame, Sms, Templates, example_shop};

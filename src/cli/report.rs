@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use crate::diagnostic::did_you_mean;
 use crate::journey::Plan;
-use crate::log::LogReader;
+use crate::log::{LogReader, ReadLog};
 use crate::release;
 use crate::report::{Group, Journey, Report};
 use crate::store::{LaneRow, Ledger, SqliteLedger};
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
 }
 
 /// The journeys of the release that was put in force last.
-async fn in_force(log: &LogReader) -> anyhow::Result<Vec<Plan>> {
+async fn in_force(log: &impl ReadLog) -> anyhow::Result<Vec<Plan>> {
     let Some(control) = log.controls().await?.pop() else { return Ok(Vec::new()) };
     let files = log.release(control.release).await?;
     let files = files.ok_or(release::Error::Missing(control.release))?;

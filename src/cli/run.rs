@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 
+use crate::cluster::Roles;
 use crate::config::Config;
 use crate::decode::Decoder;
 use crate::engine::{CustomerState, Engine, Options as EngineOptions};
 use crate::identity::Identify;
 use crate::journey::{Catalog, Status};
-use crate::log::{Append, Control, Log, Record};
+use crate::log::{Append, Control, Log, ReadLog, Record};
 use crate::model::{CustomerId, MessageChannel};
 use crate::replay::reach;
 use crate::store::{Ledger, Outgoing, SqliteStore, Store};
@@ -21,7 +22,7 @@ use crate::{release, worker};
 
 use super::setup::SoundTemplates;
 use super::talk::say;
-use super::{Outcome, outgoing, setup};
+use super::{Outcome, outgoing, production, setup};
 
 /// How many customers are looked at in one go when the worker opens.
 const PAGE: u32 = 5_000;
@@ -47,12 +48,45 @@ pub(super) struct Args {
     /// Which of several inputs standard input is.
     #[arg(long, value_name = "NAME", requires = "stdin")]
     source: Option<String>,
+    /// What this worker does, where there are several: ingest, decide, deliver. Default: all.
+    #[arg(long, value_name = "ROLES", value_delimiter = ',', conflicts_with = "stdin")]
+    role: Vec<Role>,
+}
+
+/// A part of a worker's work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Role {
+    /// Takes the inputs in, and says how far time is known.
+    Ingest,
+    /// Decides: runs lanes of the log.
+    Decide,
+    /// Hands messages over, and serves the pages on which customers unsubscribe.
+    Deliver,
+}
+
+impl Args {
+    fn roles(&self) -> anyhow::Result<Roles> {
+        if self.stdin {
+            bail!("with Kafka, events come by topics: write those of standard input into one");
+        }
+        let has = |role| self.role.is_empty() || self.role.contains(&role);
+        Ok(Roles {
+            ingest: has(Role::Ingest),
+            decide: has(Role::Decide),
+            deliver: has(Role::Deliver),
+        })
+    }
 }
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let configured = setup::configuration(config)?;
     setup::say_configuration(&configured);
     let config = configured.config;
+    if let Some(production) = &config.production {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(production::serve(&config, production, args.roles()?))?;
+        return Ok(Outcome::Done);
+    }
     let templates = setup::templates_folder(None, &config.templates);
     let journeys = setup::journeys(&config.journeys, templates.as_deref())?;
     let templates = setup::sound_templates(&config.templates, &journeys.plans)?;
@@ -234,7 +268,7 @@ fn of_stdin(args: &Args, sources: &[(String, Decoder)]) -> anyhow::Result<String
     }
 }
 
-async fn wait_for_signal() {
+pub(super) async fn wait_for_signal() {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use crate::log::LogReader;
 use crate::replay::grouped;
-use crate::store::SqliteLedger;
+use crate::store::{Outgoing, SqliteLedger};
 use crate::verify::verify;
 
 use super::talk::{bar, say};
-use super::{Outcome, setup};
+use super::{Outcome, production, setup};
 
 /// Hold what the worker decided against a replay of its own log
 ///
@@ -31,10 +31,18 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let progress = bar("verifying", None);
     let report = runtime.block_on(async {
-        let log = LogReader::open(&config.store.log).await?;
-        let ledger = SqliteLedger::open(&config.store.state).await?.one_moment();
-        let report = verify(&log, &ledger, &mut |records| progress.set_position(records)).await?;
-        anyhow::Ok(report)
+        let mut replayed = |records| progress.set_position(records);
+        anyhow::Ok(match &config.production {
+            Some(production) => {
+                let (log, store) = production::opened(production).await?;
+                verify(&log, &store.ledger().one_moment(), &mut replayed).await?
+            }
+            None => {
+                let log = LogReader::open(&config.store.log).await?;
+                let ledger = SqliteLedger::open(&config.store.state).await?.one_moment();
+                verify(&log, &ledger, &mut replayed).await?
+            }
+        })
     })?;
     progress.finish_and_clear();
     if args.json {

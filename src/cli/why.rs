@@ -8,7 +8,7 @@ use anyhow::bail;
 use crate::diagnostic::did_you_mean;
 use crate::engine::{CustomerState, TraceKind};
 use crate::identity::Identify;
-use crate::log::LogReader;
+use crate::log::{LogReader, ReadLog};
 use crate::model::{ConsentStatus, CustomerId, Text};
 use crate::release;
 use crate::report::{masked, story};
@@ -75,7 +75,7 @@ fn known(journey: &str, names: &[Text]) -> anyhow::Result<()> {
 
 async fn tell(
     args: &Args,
-    log: &LogReader,
+    log: &impl ReadLog,
     ledger: &SqliteLedger,
     customer: CustomerId,
 ) -> anyhow::Result<()> {

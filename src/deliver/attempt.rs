@@ -1,5 +1,7 @@
 //! One try to hand one message over.
 
+use std::sync::Arc;
+
 use crate::engine::Decision;
 use crate::model::{MessageChannel, SECOND_MS, Timestamp};
 use crate::provider::{Answer, Class, scrub};
@@ -76,8 +78,9 @@ impl<S: store::Outgoing> Delivery<S> {
     /// The newest content, rendered and put together.
     fn composed(&self, claim: &Claim, now: Timestamp) -> Result<Pinned, End> {
         let decision = &claim.message.decision;
+        let composer = Arc::clone(&self.composer.borrow());
         let composed =
-            self.composer.compose(decision, claim.message.customer, claim.message.revision, now);
+            composer.compose(decision, claim.message.customer, claim.message.revision, now);
         composed.map_err(|error| {
             // It may quote what the template was given.
             let why = scrub(&error.to_string());
@@ -188,7 +191,7 @@ impl<S: store::Outgoing> Delivery<S> {
         let channel: MessageChannel = claim.message.decision.channel;
         let suppression = Suppression {
             channel,
-            address: address_hash(&self.composer.secret, channel, &pinned.address),
+            address: address_hash(&self.composer.borrow().secret, channel, &pinned.address),
             topic: None,
             reason: SuppressionReason::Unsubscribed,
             at: (self.now)(),

@@ -39,8 +39,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Delivery<S> {
     /// Where messages and their way out are kept.
     pub store: Arc<S>,
-    /// Puts messages together.
-    pub composer: Composer,
+    /// Puts messages together; it changes when other templates come into force.
+    pub composer: watch::Receiver<Arc<Composer>>,
     /// Where they leave.
     pub routes: Routes,
     /// How many messages are handed over at one time.

@@ -105,13 +105,15 @@ pub(super) struct Graph {
     rows: HashMap<Key, Option<Row>, BuildHasherDefault<KeyHasher>>,
     /// Changed rows with the position that changed them; in key order, as stores like it.
     changed: BTreeMap<Key, Tie>,
+    /// How often a row was changed.
+    touched: u64,
     /// Nothing is stored elsewhere: a row that is not here does not exist.
     whole: bool,
 }
 
 impl Graph {
     pub(super) fn new(whole: bool) -> Self {
-        Self { rows: HashMap::default(), changed: BTreeMap::new(), whole }
+        Self { rows: HashMap::default(), changed: BTreeMap::new(), touched: 0, whole }
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&Row> {
@@ -219,7 +221,13 @@ impl Graph {
         }
     }
 
+    /// How often a row was changed so far.
+    pub(super) const fn touched(&self) -> u64 {
+        self.touched
+    }
+
     fn touch(&mut self, key: Key, tie: Tie) {
+        self.touched += 1;
         if !self.whole {
             self.changed.insert(key, tie);
         }

@@ -1,6 +1,6 @@
 //! Loading rows of the graph from the embedded log. The stage itself does no I/O.
 
-use crate::log::{self, LogReader};
+use crate::log::{self, ReadLog};
 use crate::model::{CustomerId, Event, Identity, Text};
 
 use super::graph::{Found, identity_key};
@@ -25,7 +25,7 @@ impl Identify {
     /// [`LoadError`] if the log can't be read.
     pub async fn prefetch<'a>(
         &mut self,
-        log: &LogReader,
+        log: &impl ReadLog,
         events: impl IntoIterator<Item = &'a Event> + Clone,
     ) -> Result<(), LoadError> {
         loop {
@@ -41,7 +41,7 @@ impl Identify {
     /// Loads the rows of these keys and all that they lead to.
     async fn load(
         &mut self,
-        log: &LogReader,
+        log: &impl ReadLog,
         keys: impl Iterator<Item = u128> + Clone,
     ) -> Result<(), LoadError> {
         loop {
@@ -67,7 +67,7 @@ impl Identify {
     /// [`LoadError`] if the log can't be read.
     pub async fn named(
         &mut self,
-        log: &LogReader,
+        log: &impl ReadLog,
         text: &str,
         namespaces: &[Text],
     ) -> Result<Vec<CustomerId>, LoadError> {

@@ -137,6 +137,12 @@ impl Identify {
         self.graph.take_changes()
     }
 
+    /// How often a row was changed so far: equal before and after an event that changed nothing.
+    #[must_use]
+    pub const fn touched(&self) -> u64 {
+        self.graph.touched()
+    }
+
     /// Forgets the working set if it has more than `rows_max` rows. Only once the changes taken
     /// are committed: until then the store does not know them.
     pub fn trim(&mut self, rows_max: usize) {

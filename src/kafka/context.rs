@@ -7,6 +7,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 /// The longest text that is kept of a fault, in bytes.
 const HEARD_BYTES_MAX: usize = 300;
@@ -85,6 +86,13 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    // Whoever awaits a record, or its transaction, hears of it there.
+    fn delivery(&self, _: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {}
+}
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -294,7 +294,32 @@ impl<S: Store> Lane<S> {
     /// # Errors
     /// What the store says; the lane must then be dropped and taken anew.
     pub async fn commit(&mut self, checkpoint: crate::store::Checkpoint) -> Result<(), Error> {
-        self.store.commit(self.lease, checkpoint).await
+        self.store.commit(self.lease, checkpoint).await?;
+        self.landed();
+        Ok(())
+    }
+
+    /// The right to commit, for whoever commits a checkpoint while this lane goes on. Only one may
+    /// be under way at a time, and [`Self::landed`] tells its end.
+    #[must_use]
+    pub const fn lease(&self) -> Lease {
+        self.lease
+    }
+
+    /// The checkpoint under way is kept: what it wrote need not stay in memory any more.
+    pub fn landed(&mut self) {
+        self.residents.landed();
+    }
+
+    /// Whether a release is known here.
+    #[must_use]
+    pub fn has_release(&self, id: crate::model::ReleaseId) -> bool {
+        self.timeline.release(id).is_some()
+    }
+
+    /// Makes a release known before the record that activates it is pushed.
+    pub fn learn(&mut self, release: Release) {
+        self.timeline.learn(release);
     }
 
     /// Lets go of states that were not used lately, down to `bytes`; passes keep to it, too.
@@ -314,11 +339,7 @@ impl<S: Store> Lane<S> {
                 Some(resident.state.encode().map_err(unusable)?)
             };
             resident.bytes = state.as_ref().map_or(0, Vec::len);
-            let gone = state.is_none();
             rows.push(StateRow { customer: id, next_due: resident.indexed, state });
-            if gone {
-                self.residents.let_go(id);
-            }
         }
         Ok(rows)
     }

@@ -19,6 +19,8 @@ pub(super) struct Resident {
     /// A lower bound of the next due time, as the store and the heap know it.
     pub indexed: Option<Timestamp>,
     pub changed: bool,
+    /// Its last change is being written: the store may not have it yet.
+    writing: bool,
     pub bytes: usize,
     /// The flush that last used it.
     used: u64,
@@ -31,6 +33,7 @@ impl Resident {
             state: Box::new(CustomerState::new(id)),
             indexed: None,
             changed: false,
+            writing: false,
             bytes: BYTES_GUESS,
             used: 0,
         }
@@ -44,6 +47,8 @@ pub(super) struct Residents {
     /// Due times of states in memory: lower bounds, some of them outdated.
     due: BinaryHeap<Reverse<(Timestamp, CustomerId)>>,
     changed: Vec<CustomerId>,
+    /// Those whose changes are being written.
+    writing: Vec<CustomerId>,
     flushes: u64,
 }
 
@@ -77,6 +82,7 @@ impl Residents {
         let resident = Resident {
             indexed: None,
             changed: false,
+            writing: false,
             bytes,
             used: self.flushes,
             state: Box::new(state),
@@ -113,7 +119,7 @@ impl Residents {
             self.changed.push(id);
         }
         resident.used = self.flushes;
-        if resident.state.is_blank() && !resident.changed {
+        if resident.state.is_blank() && !resident.changed && !resident.writing {
             return;
         }
         self.states.insert(id, resident);
@@ -150,16 +156,26 @@ impl Residents {
         changed
     }
 
-    /// Lets go of a customer of whom nothing is kept.
-    pub(super) fn let_go(&mut self, id: CustomerId) {
-        self.states.remove(&id);
-    }
-
-    /// A state whose change is about to be written.
+    /// A state whose change is about to be written; it stays here until that has [landed](Self::landed).
     pub(super) fn writing(&mut self, id: CustomerId) -> Option<&mut Resident> {
         let resident = self.states.get_mut(&id)?;
         resident.changed = false;
+        if !resident.writing {
+            resident.writing = true;
+            self.writing.push(id);
+        }
         Some(resident)
+    }
+
+    /// What was being written is in the store.
+    pub(super) fn landed(&mut self) {
+        for id in std::mem::take(&mut self.writing) {
+            let Some(resident) = self.states.get_mut(&id) else { continue };
+            resident.writing = false;
+            if resident.state.is_blank() && !resident.changed {
+                self.states.remove(&id);
+            }
+        }
     }
 
     /// Lets go of unchanged states, the longest unused first, until at most `bytes` are left.
@@ -175,7 +191,7 @@ impl Residents {
         let mut oldest: Vec<(u64, CustomerId, usize)> = self
             .states
             .iter()
-            .filter(|(_, resident)| !resident.changed)
+            .filter(|(_, resident)| !resident.changed && !resident.writing)
             .map(|(id, resident)| (resident.used, *id, resident.bytes))
             .collect();
         oldest.sort_unstable();

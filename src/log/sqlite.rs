@@ -18,12 +18,10 @@ use tokio::sync::watch;
 use crate::model::Timestamp;
 use crate::sqlite::{self, Database, Kind, Limits, Lock};
 
-use super::RecordError;
+use super::{Error, PARTITIONS_MAX, ReadLog};
 pub use read::LogReader;
 pub use rows::*;
 
-/// The most partitions a log may have.
-pub const PARTITIONS_MAX: u32 = 1_024;
 /// The most records in one batch, hence in one row.
 pub const BATCH_RECORDS_MAX: usize = 4_096;
 /// The most bytes of one encoded batch that is read back; larger ones hold a single record, and no
@@ -35,51 +33,6 @@ const KIND: Kind = Kind {
     application_id: 0x5759_4C47,
     migrations: &[(1, "log", include_str!("../../migrations/log/0001_log.sql"))],
 };
-
-/// Why the log can't do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file.
-    #[error(transparent)]
-    File(#[from] sqlite::Error),
-    /// The partition count is fixed when the file is made.
-    #[error(
-        "{path} has {found} partitions, the configuration says {wanted}; the number is fixed when the log is made: \
-         set it to {found}, or name a new file"
-    )]
-    Partitions {
-        /// The file.
-        path: String,
-        /// In the file.
-        found: u32,
-        /// Asked for.
-        wanted: u32,
-    },
-    /// A number of partitions that no log can have.
-    #[error("a log has 1 to {PARTITIONS_MAX} partitions, not {0}")]
-    PartitionCount(u32),
-    /// Stored bytes that can't be read.
-    #[error("{path}, partition {partition}, batch at offset {offset}")]
-    Records {
-        /// The file.
-        path: String,
-        /// The partition.
-        partition: u32,
-        /// Offset of the batch's first record.
-        offset: u64,
-        /// The cause.
-        #[source]
-        source: RecordError,
-    },
-    /// Something stored is not as this program writes it.
-    #[error("{path}: {what}")]
-    Damaged {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        what: String,
-    },
-}
 
 /// The writing side of the log. One process has it; reading goes through [`Log::reader`].
 #[derive(Debug)]

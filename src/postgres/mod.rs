@@ -91,6 +91,16 @@ impl Postgres {
         self.pool.begin_with(begin).await.map_err(self.failed(doing))
     }
 
+    /// Begins a transaction that sees the database as it is at its first statement, and is refused
+    /// where another changed meanwhile what it changes, too.
+    ///
+    /// # Errors
+    /// [`Error`], mostly transient.
+    pub async fn begin_snapshot(&self, doing: &'static str) -> Result<Transaction, Error> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+        self.pool.begin_with(begin).await.map_err(self.failed(doing))
+    }
+
     /// The database as errors name it: its address without the password.
     #[must_use]
     pub fn place(&self) -> &str {

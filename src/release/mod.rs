@@ -7,7 +7,7 @@
 
 use crate::journey::{Rules, SourceFile, Status, compile};
 use crate::lane::{self, Timeline};
-use crate::log::{Control, LogReader, ReleaseFiles};
+use crate::log::{Control, ReadLog, ReleaseFiles};
 use crate::model::{ReleaseId, Text, Timestamp, derive};
 use crate::template::TemplateFile;
 
@@ -112,11 +112,26 @@ pub fn unpack(id: ReleaseId, files: &ReleaseFiles) -> Result<lane::Release, Erro
     Ok(lane::Release { id, plans, rules })
 }
 
+/// The templates of a release, and the rules of its shops.
+///
+/// # Errors
+/// [`Error::Compile`] if this build does not understand the rules.
+pub fn contents(id: ReleaseId, files: &ReleaseFiles) -> Result<(Vec<TemplateFile>, Rules), Error> {
+    let rules = files.iter().find(|(path, _)| path == RULES);
+    let rules = rules.map(|(_, bytes)| serde_json::from_slice(bytes)).transpose();
+    let rules = rules.map_err(|error| Error::Compile { id, what: error.to_string() })?;
+    let template = |(path, bytes): &(String, Vec<u8>)| {
+        let path = path.strip_prefix(TEMPLATE)?.to_owned();
+        Some(TemplateFile { path, bytes: bytes.clone() })
+    };
+    Ok((files.iter().filter_map(template).collect(), rules.unwrap_or_default()))
+}
+
 /// The names of the journeys in all releases of a log, sorted.
 ///
 /// # Errors
 /// [`Error`] if a release is missing or can't be compiled.
-pub async fn journeys(log: &LogReader) -> Result<Vec<Text>, Error> {
+pub async fn journeys(log: &impl ReadLog) -> Result<Vec<Text>, Error> {
     let plans = releases(&log.controls().await?, log).await?.into_iter();
     let mut names: Vec<Text> =
         plans.flat_map(|release| release.plans).map(|plan| plan.name).collect();
@@ -130,7 +145,7 @@ pub async fn journeys(log: &LogReader) -> Result<Vec<Text>, Error> {
 /// # Errors
 /// [`Error`] if a release is missing or can't be compiled.
 pub async fn timeline(
-    log: &LogReader,
+    log: &impl ReadLog,
     applied: Option<Timestamp>,
     options: crate::engine::Options,
 ) -> Result<Timeline, Error> {
@@ -148,7 +163,7 @@ pub async fn timeline(
 }
 
 /// The releases that controls activate, each once.
-async fn releases(controls: &[Control], log: &LogReader) -> Result<Vec<lane::Release>, Error> {
+async fn releases(controls: &[Control], log: &impl ReadLog) -> Result<Vec<lane::Release>, Error> {
     let mut releases: Vec<lane::Release> = Vec::new();
     for control in controls {
         if releases.iter().any(|release| release.id == control.release) {

@@ -161,42 +161,51 @@ pub struct LaneRow {
 }
 
 /// Reading what a store has kept. It may be read while a worker writes.
-#[expect(async_fn_in_trait, reason = "used with static dispatch, inside this crate")]
-pub trait Ledger {
+pub trait Ledger: Send + Sync {
     /// The messages of a customer, in the order of deciding.
-    async fn messages_of(&self, customer: CustomerId) -> Result<Vec<StoredMessage>, Error>;
+    fn messages_of(
+        &self,
+        customer: CustomerId,
+    ) -> impl Future<Output = Result<Vec<StoredMessage>, Error>> + Send;
 
     /// The trace of a customer, in the order of happening.
-    async fn trace_of(&self, customer: CustomerId) -> Result<Vec<Trace>, Error>;
+    fn trace_of(
+        &self,
+        customer: CustomerId,
+    ) -> impl Future<Output = Result<Vec<Trace>, Error>> + Send;
 
     /// Up to `limit` messages of a partition with a `seq` above `after`, in the order of deciding.
-    async fn decisions(
+    fn decisions(
         &self,
         partition: u32,
         after: u64,
         limit: u32,
-    ) -> Result<Vec<StoredMessage>, Error>;
+    ) -> impl Future<Output = Result<Vec<StoredMessage>, Error>> + Send;
 
     /// How many messages there are, by journey, status and reason, in that order.
-    async fn counts(&self) -> Result<Vec<MessageCount>, Error>;
+    fn counts(&self) -> impl Future<Output = Result<Vec<MessageCount>, Error>> + Send;
 
     /// The journeys of which something is kept, by name.
-    async fn journeys(&self) -> Result<Vec<String>, Error>;
+    fn journeys(&self) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
 
     /// What is kept of a journey, in numbers; nothing if it is not known.
-    async fn journey(&self, name: &str) -> Result<JourneyCounts, Error>;
+    fn journey(&self, name: &str) -> impl Future<Output = Result<JourneyCounts, Error>> + Send;
 
     /// Where the lanes stand, by partition.
-    async fn lanes(&self) -> Result<Vec<LaneRow>, Error>;
+    fn lanes(&self) -> impl Future<Output = Result<Vec<LaneRow>, Error>> + Send;
 
     /// Up to `limit` stored states of a partition after `after`, by customer.
-    async fn states(
+    fn states(
         &self,
         partition: u32,
         after: Option<CustomerId>,
         limit: u32,
-    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error>;
+    ) -> impl Future<Output = Result<Vec<(CustomerId, Vec<u8>)>, Error>> + Send;
 
     /// The stored state of a customer of this partition.
-    async fn state(&self, partition: u32, customer: CustomerId) -> Result<Option<Vec<u8>>, Error>;
+    fn state(
+        &self,
+        partition: u32,
+        customer: CustomerId,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, Error>> + Send;
 }

@@ -196,42 +196,53 @@ impl Error {
 }
 
 /// Where states, messages, trace and positions are kept.
-#[expect(async_fn_in_trait, reason = "used with static dispatch, inside this crate")]
-pub trait Store {
+pub trait Store: Send + Sync {
     /// Whether states must be written to be kept; a replay's cache is its own store.
     const KEEPS_STATES: bool;
 
     /// Takes the lane of a partition: raises its epoch and returns where it stands.
-    async fn take(&self, partition: u32) -> Result<(Lease, Position), Error>;
+    fn take(&self, partition: u32)
+    -> impl Future<Output = Result<(Lease, Position), Error>> + Send;
 
     /// The stored states of these customers, in no particular order; unknown ones are left out.
-    async fn load(
+    fn load(
         &self,
         lease: Lease,
         ids: &[CustomerId],
-    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error>;
+    ) -> impl Future<Output = Result<Vec<(CustomerId, Vec<u8>)>, Error>> + Send;
 
     /// Customers of the partition whose stored next due time is not after `upto`.
-    async fn due(&self, lease: Lease, upto: Timestamp) -> Result<Vec<CustomerId>, Error>;
+    fn due(
+        &self,
+        lease: Lease,
+        upto: Timestamp,
+    ) -> impl Future<Output = Result<Vec<CustomerId>, Error>> + Send;
 
     /// Up to `limit` customers of the partition after `after`, in key order, for sweeps.
-    async fn scan(
+    fn scan(
         &self,
         lease: Lease,
         after: Option<CustomerId>,
         limit: u32,
-    ) -> Result<Vec<CustomerId>, Error>;
+    ) -> impl Future<Output = Result<Vec<CustomerId>, Error>> + Send;
 
     /// Keeps a checkpoint, whole or not at all. After an error that [is
     /// transient](Error::is_transient) it may be either: committing it once more would be refused as
     /// decided twice, so the lane is to be taken again, which says where it stands.
-    async fn commit(&self, lease: Lease, checkpoint: Checkpoint) -> Result<(), Error>;
+    fn commit(
+        &self,
+        lease: Lease,
+        checkpoint: Checkpoint,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Up to `limit` records on their way to the log, in the order in which they were kept.
-    async fn outbox_pending(&self, limit: u32) -> Result<Vec<OutboxRow>, Error>;
+    fn outbox_pending(
+        &self,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<OutboxRow>, Error>> + Send;
 
     /// Takes records out of the outbox, once the log has them for good.
-    async fn outbox_done(&self, ids: &[u128]) -> Result<(), Error>;
+    fn outbox_done(&self, ids: &[u128]) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 impl<S: Store> Store for std::sync::Arc<S> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::{CustomerState, Decision, Effect, Options, Reason};
 use crate::lane::{Lane, Merges, NoStore};
-use crate::log::LogReader;
+use crate::log::ReadLog;
 use crate::model::{CustomerId, MessageId};
 use crate::release;
 use crate::store::{LaneRow, Ledger, MessageStatus, StoredMessage};
@@ -68,7 +68,7 @@ struct Expected {
 /// # Errors
 /// [`Error`] if either can't be read.
 pub async fn verify(
-    log: &LogReader,
+    log: &impl ReadLog,
     ledger: &impl Ledger,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, Error> {
@@ -132,7 +132,7 @@ fn other_builds(lanes: &[LaneRow]) -> Vec<String> {
 
 /// Replays one partition up to where its lane stands.
 async fn replay(
-    log: &LogReader,
+    log: &impl ReadLog,
     row: &LaneRow,
     report: &mut Report,
     progress: &mut dyn FnMut(u64),

@@ -65,9 +65,17 @@ pub(super) fn routes(door: Door) -> Router {
         .with_state(Arc::new(door))
 }
 
+/// The routes of a worker that takes no events by HTTP.
+pub fn health_routes() -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_so)
+}
+
 /// Serves until the worker stops. Requests under way are answered first, but a client that says
 /// no more is not waited for longer than [`STOP`].
-pub(super) async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
     let mut stopping = stop.clone();
     let stopped = async move {
         let _ = stopping.wait_for(|stop| *stop).await;

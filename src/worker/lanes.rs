@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::lane::{Lane, Merges, Timeline};
-use crate::log::LogReader;
+use crate::log::{LogReader, ReadLog};
 use crate::store::SqliteStore;
 
 use super::{Backlog, Error};

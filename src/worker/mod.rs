@@ -26,8 +26,9 @@ use crate::model::Timestamp;
 use crate::store::SqliteStore;
 
 pub use clock::{Clock, SystemClock};
-pub use http::{AUTH_HEADER, BODY_BYTES_MAX_DEFAULT};
+pub use http::{AUTH_HEADER, BODY_BYTES_MAX_DEFAULT, health_routes, serve};
 pub use ingest::{Accepted, Intake, Placed, Refused};
+pub use public::{Pages, routes as page_routes};
 pub use sending::Sending;
 
 /// How long a worker that stops waits for messages that are being handed over.

@@ -23,9 +23,12 @@ use super::Clock;
 const BODY_BYTES_MAX: usize = 8 << 10;
 
 /// What the pages need.
-pub(super) struct Pages<S> {
+pub struct Pages<S> {
+    /// Where an unsubscribe is kept.
     pub store: Arc<S>,
+    /// When it is.
     pub clock: Arc<dyn Clock>,
+    /// Makes and opens the links.
     pub secret: [u8; 32],
     /// Raised when the outbox has something to take.
     pub outbox: watch::Sender<u64>,
@@ -36,7 +39,7 @@ pub(super) struct Pages<S> {
 }
 
 /// The routes of the pages.
-pub(super) fn routes<S: Outgoing>(pages: Pages<S>) -> Router {
+pub fn routes<S: Outgoing>(pages: Pages<S>) -> Router {
     Router::new()
         .route(&format!("{UNSUBSCRIBE_PATH}{{token}}"), get(ask::<S>).post(act::<S>))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -50,9 +50,11 @@ impl Sending {
         let here =
             listener.local_addr().map_or_else(|_| String::new(), |at| format!("http://{at}"));
         let now = Arc::clone(clock);
+        let composer = Composer { templates, rules, keys, secret, pages: here, mark: "" };
         let delivery = Delivery {
             store: Arc::clone(store),
-            composer: Composer { templates, rules, keys, secret, pages: here, mark: "" },
+            // The embedded worker has the templates of its start.
+            composer: watch::channel(Arc::new(composer)).1,
             routes,
             at_once,
             now: Arc::new(move || now.now()),

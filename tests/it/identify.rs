@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use waypost::identity::{Identify, Rejected};
-use waypost::log::{Append, InputPosition, Log, LogReader, Record};
+use waypost::log::{Append, InputPosition, Log, LogReader, ReadLog, Record};
 use waypost::model::{CustomerId, Event, EventName, Identity, Text, Tie, Timestamp};
 
 /// Events of one shopper and a second one: browsing, sign-in, a shared device, an erasure.

@@ -4,7 +4,7 @@
 
 use waypost::log::{
     Append, CartMoved, Control, CustomerEvent, DeadLetter, Error, GraphRow, InputPosition, Log,
-    LogReader, Record,
+    LogReader, ReadLog, Record,
 };
 use waypost::model::{CustomerId, Event, EventName, ReleaseId, Text, Tie, Timestamp};
 use waypost::sqlite::{Error as FileError, Limits};

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module for each subject.
 
 mod caught;
+mod cluster;
 mod decode;
 mod deliver;
 mod diagnostics;

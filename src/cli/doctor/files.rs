@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::Config;
 use crate::diagnostic::{Report, Severity};
 use crate::journey::{Plan, Status as JourneyStatus, compile};
-use crate::log::LogReader;
+use crate::log::{LogReader, ReadLog};
 use crate::store::SqliteLedger;
 
 use super::super::{files, setup};

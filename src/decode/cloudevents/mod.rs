@@ -1,9 +1,11 @@
 //! CloudEvents 1.0, structured JSON, under our own event names.
 
+mod binary;
 mod data;
 mod schema;
 mod shape;
 
+pub use binary::from_binary;
 pub use schema::{cloudevents_schema, data_fields};
 
 use serde::Deserialize;

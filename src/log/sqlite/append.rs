@@ -8,13 +8,11 @@ use sqlx::sqlite::SqliteConnection;
 use crate::model::{OWN_SOURCE, ReleaseId, Timestamp};
 use crate::sqlite::{chunks, repeated};
 
-use super::super::{Control, Record, encode};
+use super::super::packed::{compress, holds, pack_files};
+use super::super::{Control, Record, RecordError, encode};
 use super::read::{Head, head};
 use super::*;
 
-/// Level of compression: batches shrink to a fifth at over 200 MB/s, which is cheaper than
-/// writing them whole.
-const ZSTD_LEVEL: i32 = 1;
 /// A batch of more bytes is split, so that a reader needs no more at once.
 const BATCH_BYTES_SPLIT: usize = 16 << 20;
 
@@ -100,28 +98,20 @@ impl Log {
         at: Timestamp,
     ) -> Result<(), Error> {
         let damaged = |what: String| Error::Damaged { path: self.path.display().to_string(), what };
-        let bytes = postcard::to_allocvec(files).map_err(|error| damaged(error.to_string()))?;
-        let packed = compress(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let (packed, bytes) = pack_files(files).map_err(damaged)?;
         sqlx::query(
             "INSERT INTO releases (id, files, bytes, created_at) VALUES (?, ?, ?, ?)
              ON CONFLICT (id) DO NOTHING",
         )
         .bind(&id.to_bytes()[..])
         .bind(packed)
-        .bind(bytes.len() as i64)
+        .bind(bytes as i64)
         .bind(at.ms())
         .execute(&mut self.writer)
         .await
         .map_err(self.failed("keeping a release"))?;
         Ok(())
     }
-}
-
-/// Compresses with a checksum, so that a flipped bit is found when it is read.
-fn compress(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
-    compressor.include_checksum(true)?;
-    compressor.compress(bytes)
 }
 
 /// Records on their way into batches, by partition.
@@ -340,16 +330,6 @@ async fn erase(connection: &mut SqliteConnection, values: &[String]) -> Result<(
         }
     }
     Ok(())
-}
-
-/// Whether a value stands in a text as a word of its own.
-fn holds(text: &[u8], value: &str) -> bool {
-    let ends_a_word = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
-    text.windows(value.len()).enumerate().any(|(at, window)| {
-        window.eq_ignore_ascii_case(value.as_bytes())
-            && ends_a_word(at.checked_sub(1).and_then(|before| text.get(before)))
-            && ends_a_word(text.get(at + value.len()))
-    })
 }
 
 async fn write_positions(

@@ -9,11 +9,9 @@ use tokio::sync::watch;
 use crate::model::{ReleaseId, Timestamp};
 use crate::sqlite::{chunks, explain, open_to_read, repeated};
 
-use super::super::{Control, Record, decode};
+use super::super::packed::unpack_files;
+use super::super::{Control, ReadLog, Record, RecordError, decode};
 use super::*;
-
-/// The most bytes a release may have when it is read back.
-const RELEASE_BYTES_MAX: usize = 64 << 20;
 
 /// The reading side of the log. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -53,54 +51,6 @@ impl LogReader {
         Ok(reader)
     }
 
-    /// How many partitions the log has.
-    #[must_use]
-    pub const fn partitions(&self) -> u32 {
-        self.partitions
-    }
-
-    /// Records of a partition from an offset on, in order, each with its offset: whole batches,
-    /// until at least `records_min` are read or the end is reached. Empty at the end.
-    ///
-    /// # Errors
-    /// [`Error`] if the file can't be read or a batch is damaged.
-    pub async fn read(
-        &self,
-        partition: u32,
-        from: u64,
-        records_min: usize,
-    ) -> Result<Vec<(u64, Record)>, Error> {
-        let mut records = Vec::new();
-        let mut next = from;
-        while records.len() < records_min.max(1) {
-            // The batch that holds `next`, else the first one after it (its head may be gone).
-            let row: Option<(i64, i64, i64, Vec<u8>)> = sqlx::query_as(
-                "SELECT base_offset, records, bytes, payload FROM batches
-                 WHERE partition = ?1 AND base_offset >= coalesce(
-                     (SELECT max(base_offset) FROM batches WHERE partition = ?1 AND base_offset <= ?2), 0)
-                   AND base_offset + records > ?2
-                 ORDER BY base_offset LIMIT 1",
-            )
-            .bind(partition)
-            .bind(next.cast_signed())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(self.failed("reading records"))?;
-            let Some((base, count, bytes, payload)) = row else { break };
-            let base = base.cast_unsigned();
-            let batch = unpack(&payload, bytes, count).map_err(|source| Error::Records {
-                path: self.path.display().to_string(),
-                partition,
-                offset: base,
-                source,
-            })?;
-            next = base + count.cast_unsigned();
-            let numbered = (base..).zip(batch).filter(|(offset, _)| *offset >= from);
-            records.extend(numbered);
-        }
-        Ok(records)
-    }
-
     /// The first free offset of a partition.
     ///
     /// # Errors
@@ -136,46 +86,6 @@ impl LogReader {
             .is_ok()
     }
 
-    /// The secret key of identity hashes.
-    ///
-    /// # Errors
-    /// [`Error`] if the file can't be read.
-    pub async fn identity_key(&self) -> Result<[u8; 32], Error> {
-        Ok(self.head().await?.identity_key)
-    }
-
-    /// The stored rows of the identity graph with these keys; unknown ones are left out.
-    ///
-    /// # Errors
-    /// [`Error`] if the file can't be read.
-    pub async fn graph(&self, keys: &[u128]) -> Result<Vec<(u128, Vec<u8>)>, Error> {
-        let mut rows = Vec::with_capacity(keys.len());
-        for chunk in chunks(keys) {
-            let sql = repeated("SELECT key, row FROM graph WHERE key IN ({})", "?", chunk.len());
-            let mut query = sqlx::query_as::<_, (Vec<u8>, Vec<u8>)>(sql);
-            for key in chunk {
-                query = query.bind(key.to_be_bytes().to_vec());
-            }
-            let found =
-                query.fetch_all(&self.pool).await.map_err(self.failed("reading identities"))?;
-            for (key, row) in found {
-                rows.push((u128::from_be_bytes(self.sixteen(&key)?), row));
-            }
-        }
-        Ok(rows)
-    }
-
-    /// Names and numbers of the sources, by number.
-    ///
-    /// # Errors
-    /// [`Error`] if the file can't be read.
-    pub async fn sources(&self) -> Result<Vec<(u16, String)>, Error> {
-        sqlx::query_as("SELECT number, name FROM sources ORDER BY number")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(self.failed("reading the sources"))
-    }
-
     /// How far each input was read.
     ///
     /// # Errors
@@ -193,43 +103,6 @@ impl LogReader {
             next: next.cast_unsigned(),
         };
         Ok(rows.into_iter().map(position).collect())
-    }
-
-    /// Every activation in the log, by time.
-    ///
-    /// # Errors
-    /// [`Error`] if the file can't be read.
-    pub async fn controls(&self) -> Result<Vec<Control>, Error> {
-        let rows: Vec<(Vec<u8>, i64)> =
-            sqlx::query_as("SELECT release, at FROM controls ORDER BY at, release")
-                .fetch_all(&self.pool)
-                .await
-                .map_err(self.failed("reading the activations"))?;
-        rows.into_iter()
-            .map(|(release, at)| {
-                let release = ReleaseId::from_bytes(self.sixteen(&release)?);
-                Ok(Control { release, at: Timestamp::from_ms(at) })
-            })
-            .collect()
-    }
-
-    /// The files of a release; `None` if this log does not have it.
-    ///
-    /// # Errors
-    /// [`Error`] if the file can't be read or the release is damaged.
-    pub async fn release(&self, id: ReleaseId) -> Result<Option<ReleaseFiles>, Error> {
-        let row: Option<(Vec<u8>, i64)> =
-            sqlx::query_as("SELECT files, bytes FROM releases WHERE id = ?")
-                .bind(id.to_bytes().to_vec())
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(self.failed("reading a release"))?;
-        let Some((packed, bytes)) = row else { return Ok(None) };
-        let damaged = |what: String| self.damaged(format!("release {id}: {what}"));
-        let bytes = usize::try_from(bytes).unwrap_or(0).min(RELEASE_BYTES_MAX);
-        let plain =
-            zstd::bulk::decompress(&packed, bytes).map_err(|error| damaged(error.to_string()))?;
-        postcard::from_bytes(&plain).map(Some).map_err(|error| damaged(error.to_string()))
     }
 
     /// Up to `limit` dead letters with an id after `after`, each with its id; the ids grow.
@@ -275,6 +148,103 @@ impl LogReader {
 
     fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<'_> {
         move |source| explain(&self.path, &KIND, doing, source).into()
+    }
+}
+
+impl ReadLog for LogReader {
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    async fn read(
+        &self,
+        partition: u32,
+        from: u64,
+        records_min: usize,
+    ) -> Result<Vec<(u64, Record)>, Error> {
+        let mut records = Vec::new();
+        let mut next = from;
+        while records.len() < records_min.max(1) {
+            // The batch that holds `next`, else the first one after it (its head may be gone).
+            let row: Option<(i64, i64, i64, Vec<u8>)> = sqlx::query_as(
+                "SELECT base_offset, records, bytes, payload FROM batches
+                 WHERE partition = ?1 AND base_offset >= coalesce(
+                     (SELECT max(base_offset) FROM batches WHERE partition = ?1 AND base_offset <= ?2), 0)
+                   AND base_offset + records > ?2
+                 ORDER BY base_offset LIMIT 1",
+            )
+            .bind(partition)
+            .bind(next.cast_signed())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(self.failed("reading records"))?;
+            let Some((base, count, bytes, payload)) = row else { break };
+            let base = base.cast_unsigned();
+            let batch = unpack(&payload, bytes, count).map_err(|source| Error::Records {
+                path: self.path.display().to_string(),
+                partition,
+                offset: base,
+                source,
+            })?;
+            next = base + count.cast_unsigned();
+            let numbered = (base..).zip(batch).filter(|(offset, _)| *offset >= from);
+            records.extend(numbered);
+        }
+        Ok(records)
+    }
+
+    async fn controls(&self) -> Result<Vec<Control>, Error> {
+        let rows: Vec<(Vec<u8>, i64)> =
+            sqlx::query_as("SELECT release, at FROM controls ORDER BY at, release")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(self.failed("reading the activations"))?;
+        rows.into_iter()
+            .map(|(release, at)| {
+                let release = ReleaseId::from_bytes(self.sixteen(&release)?);
+                Ok(Control { release, at: Timestamp::from_ms(at) })
+            })
+            .collect()
+    }
+
+    async fn release(&self, id: ReleaseId) -> Result<Option<ReleaseFiles>, Error> {
+        let row: Option<(Vec<u8>, i64)> =
+            sqlx::query_as("SELECT files, bytes FROM releases WHERE id = ?")
+                .bind(id.to_bytes().to_vec())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(self.failed("reading a release"))?;
+        let Some((packed, bytes)) = row else { return Ok(None) };
+        let damaged = |what: String| self.damaged(format!("release {id}: {what}"));
+        unpack_files(&packed, bytes).map(Some).map_err(damaged)
+    }
+
+    async fn identity_key(&self) -> Result<[u8; 32], Error> {
+        Ok(self.head().await?.identity_key)
+    }
+
+    async fn graph(&self, keys: &[u128]) -> Result<Vec<(u128, Vec<u8>)>, Error> {
+        let mut rows = Vec::with_capacity(keys.len());
+        for chunk in chunks(keys) {
+            let sql = repeated("SELECT key, row FROM graph WHERE key IN ({})", "?", chunk.len());
+            let mut query = sqlx::query_as::<_, (Vec<u8>, Vec<u8>)>(sql);
+            for key in chunk {
+                query = query.bind(key.to_be_bytes().to_vec());
+            }
+            let found =
+                query.fetch_all(&self.pool).await.map_err(self.failed("reading identities"))?;
+            for (key, row) in found {
+                rows.push((u128::from_be_bytes(self.sixteen(&key)?), row));
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn sources(&self) -> Result<Vec<(u16, String)>, Error> {
+        sqlx::query_as("SELECT number, name FROM sources ORDER BY number")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.failed("reading the sources"))
     }
 }
 

@@ -139,16 +139,17 @@ impl Work {
         let (stop, stops) = watch::channel(false);
         let time = Arc::clone(&clock);
         let caught = tempfile::tempdir().expect("a folder");
+        let composer = Composer {
+            templates,
+            rules: Arc::new(rules),
+            keys: Arc::from([]),
+            secret: desk.store.ledger().secret_key().await.expect("a key"),
+            pages: "http://127.0.0.1:1".into(),
+            mark: "",
+        };
         let delivery = Delivery {
             store: Arc::clone(&desk.store),
-            composer: Composer {
-                templates,
-                rules: Arc::new(rules),
-                keys: Arc::from([]),
-                secret: desk.store.ledger().secret_key().await.expect("a key"),
-                pages: "http://127.0.0.1:1".into(),
-                mark: "",
-            },
+            composer: watch::channel(Arc::new(composer)).1,
             routes: Routes {
                 email,
                 sms: Way::Caught(Arc::new(Caught::open(caught.path()).expect("a folder"))),

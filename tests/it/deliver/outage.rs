@@ -63,14 +63,15 @@ async fn delivery(store: &Arc<PgStore>, caught: &tempfile::TempDir) -> Delivery<
     let caught = Arc::new(Caught::open(caught.path()).expect("a folder"));
     Delivery {
         store: Arc::clone(store),
-        composer: Composer {
+        composer: watch::channel(Arc::new(Composer {
             templates,
             rules: Arc::new(Rules { default_shop: shop, ..Rules::default() }),
             keys: Arc::from([]),
             secret: store.ledger().secret_key().await.expect("a key"),
             pages: "http://127.0.0.1:1".into(),
             mark: "",
-        },
+        }))
+        .1,
         routes: Routes {
             email: Way::Caught(Arc::clone(&caught)),
             sms: Way::Caught(caught),

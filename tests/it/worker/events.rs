@@ -4,24 +4,24 @@ use serde_json::{Value, json};
 use waypost::model::Timestamp;
 
 /// An event of now.
-pub(super) fn event(id: &str, name: &str, data: Value) -> String {
+pub(crate) fn event(id: &str, name: &str, data: Value) -> String {
     event_at(id, name, super::shop::now(), data)
 }
 
 /// An event of some time.
-pub(super) fn event_at(id: &str, name: &str, at: Timestamp, data: Value) -> String {
+pub(crate) fn event_at(id: &str, name: &str, at: Timestamp, data: Value) -> String {
     json!({ "specversion": "1.0", "id": id, "source": "/shop", "type": name, "time": at.to_string(), "data": data })
         .to_string()
 }
 
 /// The customer of an event: any of `id`, `email` and `device`.
-pub(super) fn customer(names: &[(&str, &str)]) -> Value {
+pub(crate) fn customer(names: &[(&str, &str)]) -> Value {
     let customer = names.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
     Value::Object(customer.collect())
 }
 
 /// Adds one product to a cart.
-pub(super) fn cart_add(id: &str, names: &[(&str, &str)], cart: &str) -> String {
+pub(crate) fn cart_add(id: &str, names: &[(&str, &str)], cart: &str) -> String {
     let items = json!([{ "sku": "A", "price": "30", "currency": "EUR" }]);
     let data =
         json!({ "customer": customer(names), "cart_id": cart, "items": items, "channel": "web" });
@@ -29,18 +29,18 @@ pub(super) fn cart_add(id: &str, names: &[(&str, &str)], cart: &str) -> String {
 }
 
 /// Buys.
-pub(super) fn order(id: &str, names: &[(&str, &str)], number: &str) -> String {
+pub(crate) fn order(id: &str, names: &[(&str, &str)], number: &str) -> String {
     let order = json!({ "id": number, "total": "30", "currency": "EUR" });
     event(id, "order.placed", json!({ "customer": customer(names), "order": order }))
 }
 
 /// Says yes to mails.
-pub(super) fn consent(id: &str, names: &[(&str, &str)]) -> String {
+pub(crate) fn consent(id: &str, names: &[(&str, &str)]) -> String {
     let said = json!([{ "channel": "email", "status": "given" }]);
     event(id, "consent.changed", json!({ "customer": customer(names), "consents": said }))
 }
 
 /// Any event that says no more than whose it is.
-pub(super) fn plain(id: &str, name: &str, names: &[(&str, &str)]) -> String {
+pub(crate) fn plain(id: &str, name: &str, names: &[(&str, &str)]) -> String {
     event(id, name, json!({ "customer": customer(names) }))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use waypost::engine::{Effect, Options};
 use waypost::lane::{Lane, Merges, NoStore};
-use waypost::log::{LogReader, Record};
+use waypost::log::{LogReader, ReadLog, Record};
 use waypost::model::DAY_MS;
 use waypost::release;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use waypost::log::{LogReader, Record};
+use waypost::log::{LogReader, ReadLog, Record};
 use waypost::model::OWN_SOURCE;
 
 use super::events::{cart_add, consent, order, plain};

@@ -1,6 +1,6 @@
 //! The embedded worker as a real process: HTTP in, kills, stops, restarts; `why`, `verify`, `import`.
 
-mod events;
+pub(crate) mod events;
 mod files;
 mod future;
 mod http;
@@ -11,12 +11,12 @@ mod merge;
 mod releases;
 mod report;
 mod sending;
-mod shop;
+pub(crate) mod shop;
 mod stop;
 mod why;
 
 /// Reminds of a cart after it was quiet for a second, and again two seconds later.
-const CART: (&str, &str) = (
+pub(crate) const CART: (&str, &str) = (
     "abandoned-cart",
     "format: 1
 journey: abandoned-cart
@@ -38,7 +38,7 @@ goal: { event: order.placed, within: 7 days }
 );
 
 /// Thanks for an order.
-const THANKS: (&str, &str) = (
+pub(crate) const THANKS: (&str, &str) = (
     "thanks",
     "format: 1
 journey: thanks

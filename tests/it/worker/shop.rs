@@ -15,13 +15,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A folder with all that a worker needs.
-pub(super) struct Shop {
+pub(crate) struct Shop {
     folder: TempDir,
 }
 
 /// How a command ended.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(crate) struct Done {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -29,7 +29,7 @@ pub(super) struct Done {
 
 impl Shop {
     /// A shop whose log has this many partitions, with one journey file for each text.
-    pub(super) fn new(partitions: u32, journeys: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(partitions: u32, journeys: &[(&str, &str)]) -> Self {
         let shop = Self { folder: tempfile::tempdir().expect("a folder") };
         shop.configure(partitions, "");
         std::fs::create_dir(shop.path("journeys")).expect("a folder");
@@ -41,7 +41,7 @@ impl Shop {
     }
 
     /// Writes the configuration, with further lines.
-    pub(super) fn configure(&self, partitions: u32, more: &str) {
+    pub(crate) fn configure(&self, partitions: u32, more: &str) {
         self.write(
             "waypost.yaml",
             &format!(
@@ -77,11 +77,11 @@ impl Shop {
         }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("the file can be written");
         if name.starts_with("journeys/") {
             self.plain_templates(text);
@@ -89,14 +89,14 @@ impl Shop {
     }
 
     /// The command, in the shop's folder and with nothing of this process's environment.
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
         command.args(args).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command
     }
 
     /// Runs a command to its end.
-    pub(super) fn run(&self, args: &[&str]) -> Done {
+    pub(crate) fn run(&self, args: &[&str]) -> Done {
         let output = self.command(args).output().expect("the command starts");
         Done {
             code: output.status.code(),
@@ -106,19 +106,19 @@ impl Shop {
     }
 
     /// Starts the worker and waits until it listens.
-    pub(super) fn start(&self) -> Worker {
+    pub(crate) fn start(&self) -> Worker {
         self.start_with(&["run"], Stdio::null()).unwrap_or_else(|done| {
             panic!("the worker did not start: {done:?}");
         })
     }
 
     /// Starts the worker; how it ended, if it did before it listened.
-    pub(super) fn start_with(&self, args: &[&str], stdin: Stdio) -> Result<Worker, Done> {
+    pub(crate) fn start_with(&self, args: &[&str], stdin: Stdio) -> Result<Worker, Done> {
         self.spawn(self.command(args), stdin)
     }
 
     /// Starts the worker by another program, which becomes it.
-    pub(super) fn start_by(
+    pub(crate) fn start_by(
         &self,
         program: &[&str],
         args: &[&str],
@@ -164,7 +164,7 @@ impl Shop {
     }
 
     /// Asserts that the worker can't start, with an exit code and words on stderr.
-    pub(super) fn refuses(&self, code: i32, words: &[&str]) -> String {
+    pub(crate) fn refuses(&self, code: i32, words: &[&str]) -> String {
         let Err(done) = self.start_with(&["run"], Stdio::null()) else {
             panic!("the worker started");
         };
@@ -177,7 +177,7 @@ impl Shop {
     }
 
     /// Asserts that `verify` finds no difference, and returns its figures.
-    pub(super) fn verified(&self) -> serde_json::Value {
+    pub(crate) fn verified(&self) -> serde_json::Value {
         let done = self.run(&["verify", "--json"]);
         assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
         let report: serde_json::Value = serde_json::from_str(&done.stdout).expect("json");
@@ -186,17 +186,17 @@ impl Shop {
     }
 
     /// Waits until a query of the state store gives the number.
-    pub(super) fn wait_for(&self, what: &str, sql: &str, wanted: impl Fn(i64) -> bool) {
+    pub(crate) fn wait_for(&self, what: &str, sql: &str, wanted: impl Fn(i64) -> bool) {
         wait(what, || wanted(self.count("data/state.db", sql)));
     }
 
     /// The number that a query of one of the files gives.
-    pub(super) fn count(&self, file: &str, sql: &str) -> i64 {
+    pub(crate) fn count(&self, file: &str, sql: &str) -> i64 {
         number(&self.path(file), sql)
     }
 
     /// The text that a query of one of the files gives.
-    pub(super) fn text(&self, file: &str, sql: &str) -> String {
+    pub(crate) fn text(&self, file: &str, sql: &str) -> String {
         in_runtime(async {
             let mut file = read(&self.path(file)).await;
             let sql = sqlx::AssertSqlSafe(sql.to_owned());
@@ -205,7 +205,7 @@ impl Shop {
     }
 
     /// Waits until every lane has applied everything that the log holds at this moment.
-    pub(super) fn wait_until_applied(&self) {
+    pub(crate) fn wait_until_applied(&self) {
         let now = self.count("data/log.db", "SELECT coalesce(max(appended_at), 0) FROM batches");
         let path = self.path("data/state.db");
         wait("all lanes to pass what was accepted", || {
@@ -222,7 +222,7 @@ impl Shop {
 }
 
 /// A running worker; it is killed when it is dropped.
-pub(super) struct Worker {
+pub(crate) struct Worker {
     child: Option<Child>,
     said: Arc<Mutex<String>>,
     reading: Option<std::thread::JoinHandle<()>>,
@@ -231,12 +231,12 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Where it listens, such as `http://127.0.0.1:40000`.
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Posts to `/events` and asserts that all of it was taken.
-    pub(super) fn takes(&self, body: &str) {
+    pub(crate) fn takes(&self, body: &str) {
         let (status, answer) =
             post(&self.url, "/events", body.as_bytes(), None).expect("an answer");
         assert_eq!(status, 202, "{answer}");
@@ -244,40 +244,40 @@ impl Worker {
     }
 
     /// Posts to a path: the status and the body of the answer.
-    pub(super) fn post(&self, path: &str, body: &[u8]) -> (u16, String) {
+    pub(crate) fn post(&self, path: &str, body: &[u8]) -> (u16, String) {
         post(&self.url, path, body, None).expect("an answer")
     }
 
     /// What it has said so far.
-    pub(super) fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.said.lock().expect("nobody panicked").clone()
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
     }
 
     /// `kill -9`; what it said.
-    pub(super) fn kill(mut self) -> String {
+    pub(crate) fn kill(mut self) -> String {
         let _ = self.child.as_mut().expect("it runs").kill();
         self.ended().stderr
     }
 
     /// Asks it to stop, and waits until it has.
-    pub(super) fn stop(self) -> Done {
+    pub(crate) fn stop(self) -> Done {
         self.signal();
         self.ended()
     }
 
     /// Asks it to stop.
-    pub(super) fn signal(&self) {
+    pub(crate) fn signal(&self) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
         assert!(sent.success());
     }
 
     /// Asks it to stop, and asserts that it did well.
-    pub(super) fn stops(self) -> String {
+    pub(crate) fn stops(self) -> String {
         let done = self.stop();
         assert_eq!(done.code, Some(0), "{}", done.stderr);
         assert!(done.stderr.ends_with("stopped\n"), "{}", done.stderr);
@@ -286,7 +286,7 @@ impl Worker {
     }
 
     /// Waits until it has ended.
-    pub(super) fn ended(mut self) -> Done {
+    pub(crate) fn ended(mut self) -> Done {
         let mut child = self.child.take().expect("it ran");
         let mut code = None;
         let ended = holds(|| {
@@ -320,7 +320,7 @@ impl Drop for Worker {
 }
 
 /// Posts a body; `None` if there was no answer.
-pub(super) fn post(
+pub(crate) fn post(
     url: &str,
     path: &str,
     body: &[u8],
@@ -336,7 +336,7 @@ pub(super) fn post(
 }
 
 /// Gets a page: its status and body; `None` if there was no answer.
-pub(super) fn get(url: &str, path: &str) -> Option<(u16, String)> {
+pub(crate) fn get(url: &str, path: &str) -> Option<(u16, String)> {
     let mut answer = agent().get(format!("{url}{path}")).call().ok()?;
     let text = answer.body_mut().read_to_string().ok()?;
     Some((answer.status().as_u16(), text))
@@ -351,7 +351,7 @@ fn agent() -> ureq::Agent {
 }
 
 /// Waits until a condition holds.
-pub(super) fn wait(what: &str, condition: impl FnMut() -> bool) {
+pub(crate) fn wait(what: &str, condition: impl FnMut() -> bool) {
     assert!(holds(condition), "waited too long for {what}");
 }
 
@@ -368,13 +368,13 @@ fn holds(mut condition: impl FnMut() -> bool) -> bool {
 }
 
 /// The time now.
-pub(super) fn now() -> waypost::model::Timestamp {
+pub(crate) fn now() -> waypost::model::Timestamp {
     use waypost::worker::Clock;
     waypost::worker::SystemClock.now()
 }
 
 /// The number that a query of a SQLite file gives.
-pub(super) fn number(path: &Path, sql: &str) -> i64 {
+pub(crate) fn number(path: &Path, sql: &str) -> i64 {
     in_runtime(async {
         let mut file = read(path).await;
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
@@ -392,7 +392,7 @@ async fn read(path: &Path) -> sqlx::SqliteConnection {
 }
 
 /// Runs a future that reads files.
-pub(super) fn in_runtime<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn in_runtime<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,0 +1,277 @@
+//! What a batch of raw records comes to: decoded, identified, and what has to be kept of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+use crate::decode::{Decode, RECORD_BYTES_MAX, Raw, Reader, from_binary};
+use crate::engine::CustomerState;
+use crate::identity::{Identify, Rejected};
+use crate::log::{DeadLetter, Held, Identified, Kept, Record, Registry, Taken, decode};
+use crate::model::{CustomerId, Event, EventName, OWN_SOURCE, Text, Tie, Timestamp};
+use crate::store::{self, Ledger, PgLedger};
+
+use super::Error;
+
+/// The header that names a record of the feedback topic.
+pub(super) const ID_HEADER: &str = "id";
+
+/// An input topic.
+#[derive(Clone)]
+pub(super) struct Source {
+    /// Its number in the order of events; [`OWN_SOURCE`] for feedback.
+    pub number: u16,
+    /// Its topic.
+    pub topic: String,
+    /// How its records are read; `None` for feedback, whose records are our own.
+    pub decode: Option<Arc<dyn Decode>>,
+}
+
+/// What one raw record is.
+enum Item {
+    Events(Vec<Event>),
+    Dead(DeadLetter),
+    Relayed(u128, Record),
+}
+
+/// A partition of an input in a batch.
+struct Part {
+    held: Held,
+    from: u64,
+    next: u64,
+}
+
+/// A batch that Postgres has kept, on its way into the log.
+#[derive(Default)]
+pub(super) struct Identifying {
+    /// What goes into the log, in order.
+    pub records: Vec<Record>,
+    /// The first offset after it, of each partition of an input.
+    pub next: Vec<(Held, u64)>,
+    /// Raw records in it.
+    pub taken: usize,
+    /// Those that became dead letters.
+    pub dead: Vec<DeadLetter>,
+}
+
+/// What takes batches in.
+pub(super) struct Intake {
+    pub registry: Registry,
+    pub ledger: PgLedger,
+    pub sources: Vec<Source>,
+}
+
+impl Intake {
+    /// Decodes and identifies a batch, and keeps what must be kept before the log has it.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing of it was kept.
+    pub(super) async fn identify(
+        &self,
+        messages: &[BorrowedMessage<'_>],
+        held: &BTreeMap<(usize, i32), Held>,
+        now: Timestamp,
+    ) -> Result<Identifying, Error> {
+        let (mut parts, mut items): (Vec<Part>, Vec<(usize, u64, Item)>) = Default::default();
+        let mut places: BTreeMap<(usize, i32), usize> = BTreeMap::new();
+        for message in messages {
+            let Some(input) = self.input(message.topic()) else { continue };
+            let place = (input, message.partition());
+            let Some(right) = held.get(&place) else { continue };
+            let offset = message.offset().cast_unsigned();
+            let part = *places.entry(place).or_insert_with(|| {
+                parts.push(Part { held: *right, from: offset, next: offset });
+                parts.len() - 1
+            });
+            parts[part].next = offset + 1;
+            items.push((part, offset, self.item(input, message, now)));
+        }
+        let ids: BTreeMap<u128, (Held, u64)> = items
+            .iter()
+            .rev()
+            .filter_map(|(part, offset, item)| match item {
+                // Of an id that comes twice in one batch the first counts.
+                Item::Relayed(id, _) => Some((*id, (parts[*part].held, *offset))),
+                Item::Events(_) | Item::Dead(_) => None,
+            })
+            .collect();
+        let mut taking = self.registry.begin().await?;
+        let rights: Vec<Held> = parts.iter().map(|part| part.held).collect();
+        let mut kept = taking.hold(&rights).await?;
+        for (part, kept) in parts.iter().zip(&mut kept) {
+            *kept = kept.split_off(&part.from);
+        }
+        let known = taking.receive(&ids, now).await?;
+        let mut identify = Identify::stored(self.registry.identity_key());
+        loop {
+            let missing =
+                identify.missing(items.iter().flat_map(|(part, offset, item)| match item {
+                    Item::Events(events) if !kept[*part].contains_key(offset) => &events[..],
+                    _ => &[],
+                }));
+            if missing.is_empty() {
+                break;
+            }
+            let rows = taking.graph(&missing).await?;
+            identify.insert(&missing, rows)?;
+        }
+        let mut out = Identifying { taken: items.len(), ..Identifying::default() };
+        let mut erase = Vec::new();
+        for (part, offset, item) in items {
+            match item {
+                Item::Dead(letter) => out.dead.push(letter),
+                Item::Relayed(id, record) => {
+                    let first = ids.get(&id) == Some(&(parts[part].held, offset));
+                    if first && !known.contains(&id) {
+                        out.records.push(record);
+                    }
+                }
+                Item::Events(events) => {
+                    if let Some(before) = kept[part].get(&offset) {
+                        out.records.extend(before.records.iter().cloned());
+                        continue;
+                    }
+                    let (begun, touched) = (out.records.len(), identify.touched());
+                    for event in events {
+                        self.place(event, &mut identify, &mut out, &mut erase).await?;
+                    }
+                    if identify.touched() != touched {
+                        let records = out.records[begun..].to_vec();
+                        kept[part].insert(offset, Kept { records });
+                    }
+                }
+            }
+        }
+        let graph = identify.take_changes();
+        let taken: Vec<Taken> = parts
+            .into_iter()
+            .zip(kept)
+            .map(|(Part { held, from, next }, identified): (Part, Identified)| {
+                out.next.push((held, next));
+                Taken { held, from, next, identified }
+            })
+            .collect();
+        taking.keep(&taken, &graph, &out.dead, &erase).await?;
+        Ok(out)
+    }
+
+    /// Finds whose an event is.
+    async fn place(
+        &self,
+        event: Event,
+        identify: &mut Identify,
+        out: &mut Identifying,
+        erase: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let deletes = event.name == EventName::CustomerDeleted;
+        let (tie, at) = (event.tie, event.time);
+        if deletes {
+            erase.extend(event.identities.iter().map(|identity| identity.value.to_string()));
+        }
+        match identify.identify(event, &mut out.records) {
+            Ok(customer) if deletes => erase.extend(self.addresses(customer).await?),
+            Ok(_) => {}
+            Err(rejected @ Rejected::Erased) => {
+                tracing::info!(reason = %rejected, "event dropped");
+            }
+            Err(rejected) => {
+                let payload = rejected.event().and_then(|event| serde_json::to_vec(event).ok());
+                out.dead.push(DeadLetter {
+                    source: tie.source,
+                    partition: tie.partition,
+                    position: tie.offset,
+                    reason: rejected.to_string(),
+                    payload,
+                    at,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The names under which the store knows a customer.
+    async fn addresses(&self, customer: CustomerId) -> Result<Vec<String>, Error> {
+        let partition = customer.partition(self.registry.partitions());
+        let Some(bytes) = self.ledger.state(partition, customer).await? else {
+            return Ok(Vec::new());
+        };
+        let state = CustomerState::decode(&bytes).map_err(|error| {
+            store::Error::Unusable(format!("the stored state of customer {customer}: {error}"))
+        })?;
+        let names: [Option<Text>; 3] = [state.source_id, state.email, state.phone];
+        Ok(names.into_iter().flatten().map(|name| name.to_string()).collect())
+    }
+
+    /// The input of a topic.
+    pub(super) fn input(&self, topic: &str) -> Option<usize> {
+        self.sources.iter().position(|source| source.topic == topic)
+    }
+
+    fn item(&self, input: usize, message: &BorrowedMessage<'_>, now: Timestamp) -> Item {
+        let source = &self.sources[input];
+        let at = message.timestamp().to_millis().map_or(now, Timestamp::from_ms);
+        let tie = Tie {
+            source: source.number,
+            partition: message.partition().cast_unsigned(),
+            offset: message.offset().cast_unsigned(),
+        };
+        let payload = message.payload().unwrap_or_default();
+        let dead = |reason: String| {
+            let head = &payload[..payload.len().min(Reader::HEAD_BYTES_MAX)];
+            Item::Dead(DeadLetter {
+                source: tie.source,
+                partition: tie.partition,
+                position: tie.offset,
+                reason,
+                payload: Some(head.to_vec()),
+                at,
+            })
+        };
+        if payload.is_empty() {
+            return dead("an empty record: nothing in it says what happened".into());
+        }
+        let Some(reads) = &source.decode else {
+            return relayed(message).map_or_else(dead, |(id, record)| Item::Relayed(id, record));
+        };
+        if payload.len() > RECORD_BYTES_MAX {
+            let bytes = payload.len();
+            return dead(format!("{bytes} bytes; a record may have {RECORD_BYTES_MAX}"));
+        }
+        let headers = message.headers();
+        let attributes = headers.iter().flat_map(|headers| headers.iter());
+        let attributes = attributes.map(|header| (header.key, header.value.unwrap_or_default()));
+        let structured = from_binary(attributes, payload);
+        let position = format!("{}/{}/{}", source.topic, tie.partition, tie.offset);
+        let raw = Raw {
+            bytes: structured.as_deref().unwrap_or(payload),
+            append_time: Some(at),
+            tie,
+            position: &position,
+        };
+        let mut events = Vec::with_capacity(1);
+        match reads.decode(&raw, &mut events) {
+            Ok(()) => Item::Events(events),
+            Err(rejected) => dead(rejected.reason),
+        }
+    }
+}
+
+/// A record that a worker relayed, with its id.
+fn relayed(message: &BorrowedMessage<'_>) -> Result<(u128, Record), String> {
+    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+    let id = headers
+        .filter(|header| header.key == ID_HEADER)
+        .find_map(|header| header.value?.try_into().ok())
+        .map(u128::from_be_bytes)
+        .ok_or("not written by Waypost: no id of 16 bytes in its headers")?;
+    let mut records = decode(message.payload().unwrap_or_default())
+        .map_err(|error| format!("not written by Waypost: {error}"))?;
+    match (records.pop(), records.is_empty()) {
+        (Some(record), true) if record.customer().is_some() => Ok((id, record)),
+        _ => Err("not written by Waypost: not one record of a customer".into()),
+    }
+}
+
+/// The source number under which feedback is taken in.
+pub(super) const FEEDBACK: u16 = OWN_SOURCE;

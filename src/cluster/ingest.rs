@@ -1,0 +1,314 @@
+//! Ingest: raw records of all inputs in, identified records into the log, in one order.
+//!
+//! A batch is two transactions, Postgres first: what identify changed is kept under the positions
+//! that caused it. Then Kafka takes the records and the inputs' offsets together. If the second
+//! fails, the batch is read again and yields the same records; a worker that has lost an input is
+//! refused by both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{
+    BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
+};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::kafka::{self, Context, Settings};
+use crate::log::{Held, Record, encode};
+use crate::worker::Clock;
+
+use super::batch::{Identifying, Intake};
+use super::{Error, Pause};
+
+/// The most records of one batch.
+const RECORDS_MAX: usize = 10_000;
+/// The most bytes of one batch, before decoding.
+const BYTES_MAX: usize = 32 << 20;
+/// How long the first record of a batch is waited for.
+const FIRST: Duration = Duration::from_millis(100);
+/// How long another record is waited for.
+const MORE: Duration = Duration::from_millis(2);
+/// How long one call about a transaction may take.
+const CALL: Duration = Duration::from_secs(30);
+/// How often a step of a transaction is tried, if Kafka says that this may help.
+const TRIES: u32 = 10;
+
+/// The consumer's context: it remembers that partitions changed hands.
+struct Hands {
+    inner: Context,
+    changed: AtomicBool,
+}
+
+impl ClientContext for Hands {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.inner.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.inner.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Hands {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {
+        self.changed.store(true, Ordering::Release);
+    }
+}
+
+/// The ingest stage of one worker; it has a thread of its own.
+pub(super) struct Ingest {
+    pub intake: Intake,
+    pub settings: Settings,
+    /// Name of this process, for the id of its transactions.
+    pub instance: String,
+    pub log_topic: String,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Where a running stage stands.
+struct Running {
+    consumer: BaseConsumer<Hands>,
+    producer: BaseProducer<Context>,
+    held: BTreeMap<(usize, i32), Held>,
+    group: Option<ConsumerGroupMetadata>,
+}
+
+impl Ingest {
+    /// Takes in until `stop` becomes true. What can be tried again is tried again.
+    ///
+    /// # Errors
+    /// [`Error`] for what will not get better by itself.
+    pub(super) fn run(self, handle: &Handle, stop: &watch::Receiver<bool>) -> Result<(), Error> {
+        let failed = |error| kafka::Error::call("set up ingest", error);
+        let mut config = self.settings.consumer("ingest");
+        // All partitions change hands together, with a call for each: a batch is of one assignment.
+        config.set("partition.assignment.strategy", "roundrobin");
+        let hands = Hands { inner: Context::new(), changed: AtomicBool::new(false) };
+        let consumer: BaseConsumer<Hands> = config.create_with_context(hands).map_err(failed)?;
+        let topics: Vec<&str> =
+            self.intake.sources.iter().map(|source| source.topic.as_str()).collect();
+        consumer.subscribe(&topics).map_err(failed)?;
+        let producer = self.producer()?;
+        let mut running = Running { consumer, producer, held: BTreeMap::new(), group: None };
+        let mut pause = Pause::default();
+        while !*stop.borrow() {
+            match self.step(&mut running, handle) {
+                Ok(()) => pause.reset(),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, "ingest waits and goes on");
+                    std::thread::sleep(pause.next());
+                    self.rewind(&mut running, handle)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn producer(&self) -> Result<BaseProducer<Context>, Error> {
+        let failed = |error| kafka::Error::call("set up ingest", error);
+        let config = self.settings.transactional(&format!("ingest.{}", self.instance));
+        let producer: BaseProducer<Context> =
+            config.create_with_context(Context::new()).map_err(failed)?;
+        producer.init_transactions(CALL).map_err(failed)?;
+        Ok(producer)
+    }
+
+    /// One batch, or nothing if there is none.
+    fn step(&self, running: &mut Running, handle: &Handle) -> Result<(), Error> {
+        let consumer = &running.consumer;
+        let messages = poll(consumer)?;
+        if consumer.context().changed.swap(false, Ordering::AcqRel) {
+            // What was read before belongs to somebody else now, or is read once more.
+            drop(messages);
+            return self.take_hold(running, handle);
+        }
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let identified =
+            handle.block_on(self.intake.identify(&messages, &running.held, self.clock.now()))?;
+        self.write(running, &identified)?;
+        tracing::debug!(
+            taken = identified.taken,
+            records = identified.records.len(),
+            dead_letters = identified.dead.len(),
+            "batch taken in"
+        );
+        Ok(())
+    }
+
+    /// Takes every partition that is assigned now.
+    fn take_hold(&self, running: &mut Running, handle: &Handle) -> Result<(), Error> {
+        const DOING: &str = "take partitions of the inputs";
+        let failed = |error| kafka::Error::call(DOING, error);
+        running.held.clear();
+        running.group = running.consumer.group_metadata();
+        let assigned = running.consumer.assignment().map_err(failed)?;
+        if assigned.count() == 0 {
+            return Ok(());
+        }
+        let committed = running.consumer.committed_offsets(assigned, CALL).map_err(failed)?;
+        for element in committed.elements() {
+            let Some(input) = self.intake.input(element.topic()) else { continue };
+            let number = self.intake.sources[input].number;
+            let partition = element.partition();
+            let taking = self.intake.registry.take_input(number, partition.cast_unsigned());
+            let (held, since) = handle.block_on(taking)?;
+            running.held.insert((input, partition), held);
+            if element.offset() == Offset::Invalid && since > 0 {
+                tracing::warn!(
+                    topic = element.topic(),
+                    partition,
+                    offset = since,
+                    "the group's position is lost; ingest goes on from the last batch it knows"
+                );
+                let start = Offset::Offset(since.cast_signed());
+                running.consumer.seek(element.topic(), partition, start, CALL).map_err(failed)?;
+            }
+        }
+        tracing::info!(partitions = running.held.len(), "ingest has its partitions");
+        Ok(())
+    }
+
+    /// Goes back to where the inputs' offsets are committed, after a batch that was not.
+    fn rewind(&self, running: &mut Running, handle: &Handle) -> Result<(), Error> {
+        let mut pause = Pause::default();
+        loop {
+            match self.try_rewind(running, handle) {
+                Err(error) if error.is_transient() => {
+                    tracing::debug!(%error, "going back waits");
+                    std::thread::sleep(pause.next());
+                    // Not to be thrown out of the group meanwhile.
+                    drop(running.consumer.poll(Duration::ZERO));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn try_rewind(&self, running: &mut Running, handle: &Handle) -> Result<(), Error> {
+        let failed = |error| kafka::Error::call("go back in the inputs", error);
+        let assigned = running.consumer.assignment().map_err(failed)?;
+        if assigned.count() > 0 {
+            let committed = running.consumer.committed_offsets(assigned, CALL).map_err(failed)?;
+            let mut back = TopicPartitionList::new();
+            for element in committed.elements() {
+                let start = match element.offset() {
+                    Offset::Offset(offset) => Offset::Offset(offset),
+                    _ => Offset::Beginning,
+                };
+                let added = back.add_partition_offset(element.topic(), element.partition(), start);
+                added.map_err(failed)?;
+            }
+            running.consumer.seek_partitions(back, CALL).map_err(failed)?;
+        }
+        running.consumer.context().changed.store(false, Ordering::Release);
+        self.take_hold(running, handle)
+    }
+
+    /// Writes a batch into the log together with the inputs' offsets.
+    fn write(&self, running: &mut Running, batch: &Identifying) -> Result<(), Error> {
+        let Err(error) = self.try_write(running, batch) else { return Ok(()) };
+        let fatal = matches!(&error, KafkaError::Transaction(error) if error.is_fatal())
+            || running.producer.client().fatal_error().is_some();
+        if fatal {
+            running.producer = self.producer()?;
+        } else {
+            // A transaction that can't be ended is ended by the next beginning, or by its time.
+            let aborted = running.producer.abort_transaction(CALL);
+            if aborted.is_err() {
+                running.producer = self.producer()?;
+            }
+        }
+        Err(Error::NotWritten(error))
+    }
+
+    fn try_write(&self, running: &mut Running, batch: &Identifying) -> Result<(), KafkaError> {
+        let producer = &running.producer;
+        producer.begin_transaction()?;
+        let partitions = self.intake.registry.partitions();
+        for record in &batch.records {
+            send(producer, &self.log_topic, partitions, record)?;
+        }
+        let mut offsets = TopicPartitionList::new();
+        for (held, next) in &batch.next {
+            let source = self.intake.sources.iter().find(|source| source.number == held.source);
+            let Some(source) = source else { continue };
+            let (partition, next) = (held.partition.cast_signed(), next.cast_signed());
+            offsets.add_partition_offset(&source.topic, partition, Offset::Offset(next))?;
+        }
+        let group = running.group.as_ref().ok_or(KafkaError::Canceled)?;
+        again(|| producer.send_offsets_to_transaction(&offsets, group, CALL))?;
+        again(|| producer.commit_transaction(CALL))
+    }
+}
+
+/// Does a step of a transaction again as long as Kafka says that this may help.
+fn again(step: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    for _ in 1..TRIES {
+        match step() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
+            done => return done,
+        }
+    }
+    step()
+}
+
+/// Hands a record to the producer; the transaction's end says whether it arrived.
+fn send(
+    producer: &BaseProducer<Context>,
+    topic: &str,
+    partitions: u32,
+    record: &Record,
+) -> Result<(), KafkaError> {
+    let Some(customer) = record.customer() else { return Ok(()) };
+    let key = customer.to_bytes();
+    let bytes = encode(std::slice::from_ref(record)).map_err(|_| KafkaError::Canceled)?;
+    let partition = customer.partition(partitions).cast_signed();
+    let mut next = BaseRecord::to(topic).partition(partition).key(&key[..]).payload(&bytes[..]);
+    loop {
+        match producer.send(next) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
+                producer.poll(FIRST);
+                next = back;
+            }
+            Err((error, _)) => return Err(error),
+        }
+    }
+}
+
+/// The records that are there, up to a batch.
+fn poll(consumer: &BaseConsumer<Hands>) -> Result<Vec<BorrowedMessage<'_>>, Error> {
+    let mut messages = Vec::new();
+    let mut bytes = 0;
+    let mut wait = FIRST;
+    while messages.len() < RECORDS_MAX && bytes < BYTES_MAX {
+        match consumer.poll(wait) {
+            Some(Ok(message)) => {
+                bytes += message.payload_len();
+                messages.push(message);
+                wait = MORE;
+            }
+            Some(Err(error)) => {
+                let error = kafka::Error::call("read the inputs", error);
+                if error.is_transient() {
+                    tracing::debug!(%error, "reading the inputs");
+                    break;
+                }
+                return Err(error.into());
+            }
+            None => break,
+        }
+    }
+    Ok(messages)
+}

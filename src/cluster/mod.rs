@@ -1,0 +1,318 @@
+//! The worker of production: Kafka in, the log in Kafka, the store in Postgres, any number of
+//! workers.
+//!
+//! The parts of one worker, in the direction of an event: [`ingest`](self) takes raw records in and
+//! writes the log, the ticker says how far time is known, lanes apply the log and commit
+//! checkpoints, delivery hands messages over, the relay brings what they leave in the outbox back
+//! to ingest. Kafka's consumer groups share inputs and partitions out; an epoch in Postgres keeps
+//! whoever lost one from writing.
+//!
+//! What can be tried again is tried again: Kafka or Postgres that are away for a while end nothing.
+
+mod batch;
+mod feed;
+mod ingest;
+mod lanes;
+mod members;
+mod relay;
+mod ticks;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use rdkafka::producer::FutureProducer;
+use tokio::sync::{mpsc, watch};
+
+use crate::decode::Decode;
+use crate::deliver::Delivery;
+use crate::kafka::{self, Context, Settings};
+use crate::log::{KafkaLog, Registry};
+use crate::store::{Outgoing, PgStore};
+use crate::worker::Clock;
+
+use batch::Intake;
+use batch::Source;
+
+/// Everything a worker of production is made of.
+pub struct Parts {
+    /// How Kafka is spoken to.
+    pub settings: Settings,
+    /// The topic of the log.
+    pub log_topic: String,
+    /// The topic of what workers tell themselves.
+    pub feedback_topic: String,
+    /// What the log is kept with.
+    pub registry: Registry,
+    /// States, messages, trace and positions.
+    pub store: Arc<PgStore>,
+    /// The input topics.
+    pub inputs: Vec<Input>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Hands messages over, if this worker does.
+    pub delivery: Option<Delivery<PgStore>>,
+    /// Raised when the outbox has something to take.
+    pub outbox: watch::Sender<u64>,
+    /// How it runs.
+    pub options: Options,
+}
+
+/// An input topic.
+#[derive(Clone)]
+pub struct Input {
+    /// Name of the source.
+    pub name: String,
+    /// Its topic.
+    pub topic: String,
+    /// How its records are read.
+    pub decode: Arc<dyn Decode>,
+    /// Whether time waits for it.
+    pub blocking: bool,
+}
+
+/// How a worker runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Name of this process among the workers.
+    pub instance: String,
+    /// What it does.
+    pub roles: Roles,
+    /// How often a tick is written.
+    pub tick: Duration,
+    /// How long after its append time a record may still be ordered, in milliseconds.
+    pub grace_ms: i64,
+    /// The most records of one checkpoint.
+    pub checkpoint_records: usize,
+    /// How much of the states is kept in memory, in bytes, over all lanes.
+    pub cache_bytes: usize,
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// It takes the inputs in, and ticks.
+    pub ingest: bool,
+    /// It decides: lanes, and the relay of what they leave.
+    pub decide: bool,
+    /// It hands messages over.
+    pub deliver: bool,
+}
+
+/// Why a worker of production ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] crate::log::Error),
+    /// The store or a lane failed.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// Kafka failed.
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+    /// The identity graph can't be read.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::GraphError),
+    /// A release can't be used.
+    #[error(transparent)]
+    Release(#[from] crate::release::Error),
+    /// A batch did not get into the log.
+    #[error("a batch was not written into the log: {0}")]
+    NotWritten(#[source] rdkafka::error::KafkaError),
+    /// A task ended that should not have.
+    #[error("{0} stopped unexpectedly")]
+    Task(&'static str),
+}
+
+impl Error {
+    /// Whether the same may well succeed a little later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Log(crate::log::Error::Taken { .. }) | Self::NotWritten(_) => true,
+            Self::Log(error) | Self::Release(crate::release::Error::Log(error)) => {
+                error.is_transient()
+            }
+            Self::Store(error) => error.is_transient(),
+            Self::Kafka(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Whether another worker has taken the lane.
+    #[must_use]
+    pub const fn is_fenced(&self) -> bool {
+        matches!(self, Self::Store(crate::store::Error::Fenced { .. }))
+    }
+}
+
+/// How long to wait before something is tried again: longer each time, up to a limit.
+#[derive(Debug, Default)]
+struct Pause {
+    tries: u32,
+}
+
+impl Pause {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    fn next(&mut self) -> Duration {
+        let pause = Self::FIRST.saturating_mul(1 << self.tries.min(10)).min(Self::LONGEST);
+        self.tries += 1;
+        pause
+    }
+
+    const fn reset(&mut self) {
+        self.tries = 0;
+    }
+}
+
+/// Runs until `stop` becomes true; then what is under way is finished.
+///
+/// # Errors
+/// [`Error`] with what to do about it.
+pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let failed = |error| kafka::Error::call("set up a producer", error);
+    let producer: FutureProducer<Context> =
+        parts.settings.producer().create_with_context(Context::new()).map_err(failed)?;
+    let (checkpoints, checkpointed) = watch::channel(0_u64);
+    let (halt, halted) = watch::channel(false);
+    let mut tasks = Tasks::default();
+    let delivery = parts.delivery.take().filter(|_| parts.options.roles.deliver);
+    if parts.options.roles.ingest {
+        ingest(&parts, &producer, &halted, &mut tasks).await?;
+    }
+    if parts.options.roles.decide {
+        decide(&parts, checkpoints, &halted, &mut tasks)?;
+    }
+    let topic = parts.feedback_topic.clone();
+    let relay = relay::Relay { store: Arc::clone(&parts.store), producer, topic };
+    let (woken, halted_too) = (parts.outbox.subscribe(), halted.clone());
+    tasks.spawn(async move { ("the relay", relay.run(woken, halted_too).await) });
+    if let Some(delivery) = delivery {
+        tasks.spawn(async move {
+            ("delivery", delivery.run(checkpointed, halted).await.map_err(Error::from))
+        });
+    }
+    let ended = tokio::select! {
+        // A sender that is gone means stop, too.
+        _ = stop.wait_for(|stop| *stop) => None,
+        Some(ended) = tasks.join_next() => Some(ended),
+    };
+    halt.send_replace(true);
+    let mut result = match ended {
+        None => Ok(()),
+        Some(Ok((_, Err(error)))) => Err(error),
+        Some(Ok((name, Ok(())))) => Err(Error::Task(name)),
+        Some(Err(_)) => Err(Error::Task("a part of the worker")),
+    };
+    while let Some(ended) = tasks.join_next().await {
+        if let Ok((name, Err(error))) = ended {
+            tracing::warn!(part = name, %error, "while stopping");
+            if result.is_ok() {
+                result = Err(error);
+            }
+        }
+    }
+    result
+}
+
+/// The parts of a running worker, each with its name.
+type Tasks = tokio::task::JoinSet<(&'static str, Result<(), Error>)>;
+
+/// Begins to take the inputs in, and to tick.
+async fn ingest(
+    parts: &Parts,
+    producer: &FutureProducer<Context>,
+    halted: &watch::Receiver<bool>,
+    tasks: &mut Tasks,
+) -> Result<(), Error> {
+    let Parts { registry, inputs, options, .. } = parts;
+    let mut sources = Vec::with_capacity(inputs.len() + 1);
+    for input in inputs {
+        sources.push(Source {
+            number: registry.source(&input.name).await?,
+            topic: input.topic.clone(),
+            decode: Some(Arc::clone(&input.decode)),
+        });
+    }
+    sources.push(Source {
+        number: batch::FEEDBACK,
+        topic: parts.feedback_topic.clone(),
+        decode: None,
+    });
+    let ledger = parts.store.ledger().clone();
+    let ingest = ingest::Ingest {
+        intake: Intake { registry: registry.clone(), ledger, sources },
+        settings: parts.settings.clone(),
+        instance: options.instance.clone(),
+        log_topic: parts.log_topic.clone(),
+        clock: Arc::clone(&parts.clock),
+    };
+    let (handle, stop) = (tokio::runtime::Handle::current(), halted.clone());
+    thread(tasks, "ingest", move || ingest.run(&handle, &stop));
+    let topics = inputs.iter().filter(|input| input.blocking).map(|input| &input.topic);
+    let ticker = ticks::Ticker {
+        registry: registry.clone(),
+        cluster: kafka::Cluster::new(&parts.settings)?,
+        producer: producer.clone(),
+        clock: Arc::clone(&parts.clock),
+        log_topic: parts.log_topic.clone(),
+        topics: topics.chain([&parts.feedback_topic]).cloned().collect(),
+        every: options.tick,
+        grace_ms: options.grace_ms.max(1),
+    };
+    let stop = halted.clone();
+    tasks.spawn(async move { ("the ticker", ticker.run(stop).await) });
+    Ok(())
+}
+
+/// Begins to decide: joins the group of the workers, and runs the lanes that fall to this one.
+fn decide(
+    parts: &Parts,
+    checkpoints: watch::Sender<u64>,
+    halted: &watch::Receiver<bool>,
+    tasks: &mut Tasks,
+) -> Result<(), Error> {
+    let Parts { settings, log_topic, options, .. } = parts;
+    let positions = members::Positions::default();
+    let shared = lanes::Shared {
+        store: Arc::clone(&parts.store),
+        log: KafkaLog::new(parts.registry.clone(), settings.clone(), log_topic.clone()),
+        feed: feed::Feed::start(settings, log_topic.clone())?,
+        positions: Arc::clone(&positions),
+        outbox: parts.outbox.clone(),
+        checkpoints,
+        records_max: options.checkpoint_records,
+        cache_bytes: options.cache_bytes,
+        lanes: Arc::new(AtomicUsize::new(1)),
+    };
+    let (sender, shares) = mpsc::unbounded_channel();
+    let (settings, topic, stop) = (settings.clone(), log_topic.clone(), halted.clone());
+    thread(tasks, "the group of the workers", move || {
+        members::join(&settings, &topic, sender, &positions, &stop)
+    });
+    let stop = halted.clone();
+    tasks.spawn(async move { ("the lanes", lanes::run(shared, shares, stop).await) });
+    Ok(())
+}
+
+/// Runs something that blocks in a thread of its own.
+fn thread(
+    tasks: &mut Tasks,
+    name: &'static str,
+    work: impl FnOnce() -> Result<(), Error> + Send + 'static,
+) {
+    let (send, done) = tokio::sync::oneshot::channel();
+    let started = std::thread::Builder::new().name(name.into()).spawn(move || {
+        // Nobody waits any more if the worker was torn down.
+        let _ = send.send(work());
+    });
+    tasks.spawn(async move {
+        if started.is_err() {
+            return (name, Err(Error::Task(name)));
+        }
+        (name, done.await.unwrap_or(Err(Error::Task(name))))
+    });
+}

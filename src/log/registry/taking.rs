@@ -1,0 +1,353 @@
+//! One batch of raw records on its way into the log: what has to be kept before Kafka has it.
+//!
+//! The transaction reads on one snapshot (`REPEATABLE READ`): where two workers change one row of
+//! the graph at once, Postgres refuses the later, who does its batch again on what is there then.
+//! Rows are written in the order of their keys, so that no two wait for each other.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::Read;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Timestamp;
+use crate::postgres::{Transaction, query, query_as, query_scalar};
+
+use super::super::packed::holds;
+use super::super::{DEAD_LETTER_BYTES_MAX, DeadLetter, Error, GraphRow, Record};
+use super::{Registry, graph};
+
+/// Most bytes of what is kept of an input, once unpacked.
+const IDENTIFIED_BYTES_MAX: u64 = 256 << 20;
+
+/// The right to take in a partition of an input, until another takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Number of the source.
+    pub source: u16,
+    /// Partition of the raw input.
+    pub partition: u32,
+    /// Raised by each taking.
+    pub epoch: u64,
+}
+
+/// What positions came to that changed the identity graph, by position. Reading one again yields
+/// this, whatever the graph has become.
+pub type Identified = BTreeMap<u64, Kept>;
+
+/// What one position came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The records, in order.
+    pub records: Vec<Record>,
+}
+
+/// A partition of an input in a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taken {
+    /// The right to it.
+    pub held: Held,
+    /// The first position that the log may not have.
+    pub from: u64,
+    /// The first position after the batch.
+    pub next: u64,
+    /// What positions from `from` on came to, of this batch and of those before.
+    pub identified: Identified,
+}
+
+/// A batch on its way.
+pub struct Taking<'r> {
+    registry: &'r Registry,
+    transaction: Transaction,
+}
+
+impl Registry {
+    /// Takes a partition of an input: who had it before can keep nothing more. Returns the right
+    /// and where the last batch of it that was kept began.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be written.
+    pub async fn take_input(&self, source: u16, partition: u32) -> Result<(Held, u64), Error> {
+        let failed = self.postgres.failed("taking an input");
+        let mut transaction = self.postgres.begin("taking an input").await?;
+        let (epoch, since): (i64, i64) = query_as(
+            "INSERT INTO inputs (source, partition, epoch, since, next) VALUES ($1, $2, 1, 0, 0)
+             ON CONFLICT (source, partition) DO UPDATE SET epoch = inputs.epoch + 1
+             RETURNING epoch, since",
+        )
+        .bind(i32::from(source))
+        .bind(partition.cast_signed())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        transaction.commit().await.map_err(&failed)?;
+        let held = Held { source, partition, epoch: epoch.cast_unsigned() };
+        Ok((held, since.cast_unsigned()))
+    }
+
+    /// Begins a batch.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be reached.
+    pub async fn begin(&self) -> Result<Taking<'_>, Error> {
+        let transaction = self.postgres.begin_snapshot("beginning a batch").await?;
+        Ok(Taking { registry: self, transaction })
+    }
+}
+
+impl Taking<'_> {
+    /// Locks these partitions of inputs for this batch, and returns what was kept of each.
+    ///
+    /// # Errors
+    /// [`Error::Taken`] if another worker has taken one of them.
+    pub async fn hold(&mut self, held: &[Held]) -> Result<Vec<Identified>, Error> {
+        let mut order: Vec<usize> = (0..held.len()).collect();
+        order.sort_by_key(|at| (held[*at].source, held[*at].partition));
+        let sources: Vec<i32> = order.iter().map(|at| i32::from(held[*at].source)).collect();
+        let partitions: Vec<i32> =
+            order.iter().map(|at| held[*at].partition.cast_signed()).collect();
+        let rows: Vec<(i32, i32, i64, Option<Vec<u8>>)> = query_as(
+            "SELECT inputs.source, inputs.partition, epoch, identified FROM inputs
+             JOIN UNNEST ($1::int[], $2::int[]) AS held (source, partition)
+                 ON inputs.source = held.source AND inputs.partition = held.partition
+             ORDER BY inputs.source, inputs.partition FOR UPDATE OF inputs",
+        )
+        .bind(sources)
+        .bind(partitions)
+        .fetch_all(&mut *self.transaction)
+        .await
+        .map_err(self.registry.postgres.failed("holding the inputs"))?;
+        let mut kept = vec![Identified::new(); held.len()];
+        for at in order {
+            let Held { source, partition, epoch } = held[at];
+            let row = rows.iter().find(|(number, of, _, _)| {
+                *number == i32::from(source) && *of == partition.cast_signed()
+            });
+            match row {
+                Some((_, _, newest, identified)) if newest.cast_unsigned() == epoch => {
+                    if let Some(packed) = identified {
+                        kept[at] = unpack(packed).map_err(|what| self.registry.damaged(&what))?;
+                    }
+                }
+                _ => return Err(Error::Taken { source_number: source, partition }),
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The stored rows of the identity graph with these keys; unknown ones are left out.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be read.
+    pub async fn graph(&mut self, keys: &[u128]) -> Result<Vec<(u128, Vec<u8>)>, Error> {
+        graph(&self.registry.postgres, &mut self.transaction, keys).await
+    }
+
+    /// Remembers ids of relayed records, each with the position it came at, and returns those that
+    /// had come at another position before.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be written.
+    pub async fn receive(
+        &mut self,
+        ids: &BTreeMap<u128, (Held, u64)>,
+        now: Timestamp,
+    ) -> Result<HashSet<u128>, Error> {
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let failed = self.registry.postgres.failed("remembering what was relayed");
+        let keys: Vec<Vec<u8>> = ids.keys().map(|id| id.to_be_bytes().to_vec()).collect();
+        let partitions: Vec<i32> =
+            ids.values().map(|(held, _)| held.partition.cast_signed()).collect();
+        let positions: Vec<i64> = ids.values().map(|(_, at)| at.cast_signed()).collect();
+        query(
+            "INSERT INTO received (id, partition, position, at)
+             SELECT id, partition, position, $4
+                 FROM UNNEST ($1::bytea[], $2::int[], $3::bigint[]) AS new (id, partition, position)
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(&keys)
+        .bind(&partitions)
+        .bind(&positions)
+        .bind(now.ms())
+        .execute(&mut *self.transaction)
+        .await
+        .map_err(&failed)?;
+        let before: Vec<Vec<u8>> = query_scalar(
+            "SELECT received.id FROM received
+             JOIN UNNEST ($1::bytea[], $2::int[], $3::bigint[]) AS new (id, partition, position)
+                 ON received.id = new.id
+             WHERE received.partition <> new.partition OR received.position <> new.position",
+        )
+        .bind(&keys)
+        .bind(&partitions)
+        .bind(&positions)
+        .fetch_all(&mut *self.transaction)
+        .await
+        .map_err(&failed)?;
+        let id = |bytes: Vec<u8>| bytes.try_into().map(u128::from_be_bytes).ok();
+        Ok(before.into_iter().filter_map(id).collect())
+    }
+
+    /// Keeps everything that the batch changes, and ends it.
+    ///
+    /// # Errors
+    /// [`Error`] if nothing of it was kept; one that [is transient](Error::is_transient) may be
+    /// done again from the beginning.
+    pub async fn keep(
+        mut self,
+        taken: &[Taken],
+        graph: &[GraphRow],
+        letters: &[DeadLetter],
+        erase: &[String],
+    ) -> Result<(), Error> {
+        self.write_graph(graph).await?;
+        self.write_dead_letters(letters).await?;
+        self.erase(erase).await?;
+        let failed = self.registry.postgres.failed("keeping a batch");
+        let mut rows = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for taken in taken {
+            rows.0.push(i32::from(taken.held.source));
+            rows.1.push(taken.held.partition.cast_signed());
+            rows.2.push(taken.next.cast_signed());
+            let packed = match taken.identified.is_empty() {
+                true => None,
+                false => {
+                    Some(pack(&taken.identified).map_err(|what| self.registry.damaged(&what))?)
+                }
+            };
+            rows.3.push(packed);
+            rows.4.push(taken.from.cast_signed());
+        }
+        query(
+            "UPDATE inputs SET since = new.since, next = greatest(inputs.next, new.next),
+                 identified = new.identified
+             FROM UNNEST ($1::int[], $2::int[], $3::bigint[], $4::bytea[], $5::bigint[])
+                 AS new (source, partition, next, identified, since)
+             WHERE inputs.source = new.source AND inputs.partition = new.partition",
+        )
+        .bind(rows.0)
+        .bind(rows.1)
+        .bind(rows.2)
+        .bind(rows.3)
+        .bind(rows.4)
+        .execute(&mut *self.transaction)
+        .await
+        .map_err(&failed)?;
+        self.transaction.commit().await.map_err(&failed)?;
+        Ok(())
+    }
+
+    async fn write_graph(&mut self, rows: &[GraphRow]) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Vec<u8>> = rows.iter().map(|row| row.key.to_be_bytes().to_vec()).collect();
+        let bytes: Vec<&[u8]> = rows.iter().map(|row| row.row.as_slice()).collect();
+        let sources: Vec<i32> = rows.iter().map(|row| i32::from(row.tie.source)).collect();
+        let partitions: Vec<i32> = rows.iter().map(|row| row.tie.partition.cast_signed()).collect();
+        let positions: Vec<i64> = rows.iter().map(|row| row.tie.offset.cast_signed()).collect();
+        query(
+            "INSERT INTO graph (key, row, source, partition, position)
+             SELECT * FROM UNNEST ($1::bytea[], $2::bytea[], $3::int[], $4::int[], $5::bigint[])
+                 AS new (key, row, source, partition, position)
+             ORDER BY key
+             ON CONFLICT (key) DO UPDATE SET row = excluded.row, source = excluded.source,
+                 partition = excluded.partition, position = excluded.position",
+        )
+        .bind(keys)
+        .bind(bytes)
+        .bind(sources)
+        .bind(partitions)
+        .bind(positions)
+        .execute(&mut *self.transaction)
+        .await
+        .map_err(self.registry.postgres.failed("keeping identities"))?;
+        Ok(())
+    }
+
+    async fn write_dead_letters(&mut self, letters: &[DeadLetter]) -> Result<(), Error> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let sources: Vec<i32> = letters.iter().map(|one| i32::from(one.source)).collect();
+        let partitions: Vec<i32> = letters.iter().map(|one| one.partition.cast_signed()).collect();
+        let positions: Vec<i64> = letters.iter().map(|one| one.position.cast_signed()).collect();
+        let reasons: Vec<&str> = letters.iter().map(|one| one.reason.as_str()).collect();
+        let payloads: Vec<Option<&[u8]>> = letters
+            .iter()
+            .map(|one| {
+                one.payload.as_deref().map(|all| &all[..all.len().min(DEAD_LETTER_BYTES_MAX)])
+            })
+            .collect();
+        let times: Vec<i64> = letters.iter().map(|one| one.at.ms()).collect();
+        query(
+            "INSERT INTO dead_letters (source, partition, position, reason, payload, at)
+             SELECT * FROM
+                 UNNEST ($1::int[], $2::int[], $3::bigint[], $4::text[], $5::bytea[], $6::bigint[])
+             ON CONFLICT (source, partition, position) DO NOTHING",
+        )
+        .bind(sources)
+        .bind(partitions)
+        .bind(positions)
+        .bind(reasons)
+        .bind(payloads)
+        .bind(times)
+        .execute(&mut *self.transaction)
+        .await
+        .map_err(self.registry.postgres.failed("keeping dead letters"))?;
+        Ok(())
+    }
+
+    /// Takes the record, and a reason that quotes it, from every dead letter that holds a name.
+    async fn erase(&mut self, names: &[String]) -> Result<(), Error> {
+        let failed = self.registry.postgres.failed("erasing dead letters");
+        for name in names.iter().filter(|name| !name.is_empty()) {
+            // What is between the ASCII letters of a name must be the same bytes.
+            let found: Vec<(i64, Option<Vec<u8>>, String)> = query_as(
+                "SELECT id, payload, reason FROM dead_letters
+                 WHERE position(lower($1) IN lower(encode(payload, 'escape'))) > 0
+                    OR position(lower($1) IN lower(reason)) > 0
+                    OR (payload IS NOT NULL AND $1 ~ '[^[:ascii:]]')",
+            )
+            .bind(name)
+            .fetch_all(&mut *self.transaction)
+            .await
+            .map_err(&failed)?;
+            let (mut ids, mut quoted) = (Vec::new(), Vec::new());
+            for (id, payload, reason) in found {
+                let in_reason = holds(reason.as_bytes(), name);
+                if in_reason || payload.is_some_and(|payload| holds(&payload, name)) {
+                    ids.push(id);
+                    quoted.push(in_reason);
+                }
+            }
+            query(
+                "UPDATE dead_letters SET payload = NULL,
+                     reason = CASE WHEN quoted THEN 'erased' ELSE reason END
+                 FROM UNNEST ($1::bigint[], $2::bool[]) AS found (letter, quoted)
+                 WHERE dead_letters.id = found.letter",
+            )
+            .bind(ids)
+            .bind(quoted)
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(&failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn pack(identified: &Identified) -> Result<Vec<u8>, String> {
+    let plain = postcard::to_allocvec(identified).map_err(|error| error.to_string())?;
+    zstd::bulk::compress(&plain, 1).map_err(|error| error.to_string())
+}
+
+fn unpack(packed: &[u8]) -> Result<Identified, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("what is kept of an input: {error}");
+    let unpacked = zstd::stream::read::Decoder::new(packed).map_err(|error| wrong(&error))?;
+    let mut plain = Vec::new();
+    let limited = &mut unpacked.take(IDENTIFIED_BYTES_MAX);
+    limited.read_to_end(&mut plain).map_err(|error| wrong(&error))?;
+    postcard::from_bytes(&plain).map_err(|error| wrong(&error))
+}

@@ -1,0 +1,94 @@
+//! Who ticks, and which activations a tick must bring.
+
+use crate::model::Timestamp;
+use crate::postgres::{query, query_as, query_scalar};
+
+use super::super::{Control, Error};
+use super::Registry;
+
+/// A tick that this worker is to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticking {
+    /// Up to when nothing is still to come.
+    pub watermark: Timestamp,
+    /// Activations up to then that may not be in the log yet, by time; they go before it.
+    pub controls: Vec<Control>,
+}
+
+impl Registry {
+    /// Whether a tick is due: none was begun in the last `every_ms`, by the clock at `now`.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be read.
+    pub async fn tick_is_due(&self, now: Timestamp, every_ms: i64) -> Result<bool, Error> {
+        let mut transaction = self.postgres.begin("reading the last tick").await?;
+        let last: Option<i64> = query_scalar("SELECT ticked_at FROM ticker")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(self.postgres.failed("reading the last tick"))?;
+        // A clock that was ahead must not hold time back.
+        Ok(last.is_none_or(|last| last > now.ms() || now.ms() - last >= every_ms))
+    }
+
+    /// Says how far time is known, before it is written into the log. `None` if another worker has
+    /// said as much or more.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be written.
+    pub async fn begin_tick(
+        &self,
+        watermark: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Ticking>, Error> {
+        let failed = self.postgres.failed("beginning a tick");
+        let mut transaction = self.postgres.begin("beginning a tick").await?;
+        let moved = query(
+            "UPDATE ticker SET watermark = $1, ticked_at = $2 WHERE watermark IS NULL OR watermark < $1",
+        )
+        .bind(watermark.ms())
+        .bind(now.ms())
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        if moved.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let rows: Vec<(Vec<u8>, i64)> = query_as(
+            "SELECT release, at FROM activations WHERE NOT written AND at <= $1
+             ORDER BY at, release",
+        )
+        .bind(watermark.ms())
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        transaction.commit().await.map_err(&failed)?;
+        let controls = rows.into_iter().map(|(release, at)| self.control(release, at));
+        Ok(Some(Ticking { watermark, controls: controls.collect::<Result<_, _>>()? }))
+    }
+
+    /// Remembers that activations are in the log.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be written; then they are written once more, which changes
+    /// nothing.
+    pub async fn controls_written(&self, controls: &[Control]) -> Result<(), Error> {
+        let (releases, times): (Vec<Vec<u8>>, Vec<i64>) = controls
+            .iter()
+            .map(|control| (control.release.to_bytes().to_vec(), control.at.ms()))
+            .unzip();
+        let mut transaction = self.postgres.begin("keeping that a release is in the log").await?;
+        let failed = self.postgres.failed("keeping that a release is in the log");
+        query(
+            "UPDATE activations SET written = true
+             FROM UNNEST ($1::bytea[], $2::bigint[]) AS done (release, at)
+             WHERE activations.release = done.release AND activations.at = done.at",
+        )
+        .bind(releases)
+        .bind(times)
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        transaction.commit().await.map_err(&failed)?;
+        Ok(())
+    }
+}

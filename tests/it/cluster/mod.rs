@@ -1,0 +1,4 @@
+//! The worker of production as real processes, on a real broker and a real database.
+
+mod first;
+mod site;

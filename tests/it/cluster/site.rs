@@ -1,0 +1,135 @@
+//! A shop in production: topics, a database, and any number of real worker processes on them.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use crate::support::{Kafka, Postgres, kafka, postgres};
+use crate::worker::shop::{Done, Shop, Worker, in_runtime, wait};
+
+/// A topic is as a shop's is: the broker says when it took a record.
+const APPEND_TIME: &[(&str, &str)] = &[("message.timestamp.type", "LogAppendTime")];
+
+/// A shop, its topics and its database.
+pub(crate) struct Site {
+    shop: Shop,
+    database: String,
+    name: String,
+    bootstrap: String,
+    /// The topic of what customers do.
+    pub(crate) web: String,
+    /// The topic of what the back office reports.
+    pub(crate) office: String,
+    producer: FutureProducer,
+}
+
+impl Site {
+    /// A site on the servers that the tests share.
+    pub(crate) fn new(partitions: u32, journeys: &[(&str, &str)], more: &str) -> Self {
+        Self::on(kafka(), postgres(), partitions, journeys, more)
+    }
+
+    /// A site on servers of a test's own.
+    pub(crate) fn on(
+        kafka: &Kafka,
+        postgres: &Postgres,
+        partitions: u32,
+        journeys: &[(&str, &str)],
+        more: &str,
+    ) -> Self {
+        let shop = Shop::new(1, journeys);
+        let (web, office) = in_runtime(async {
+            (kafka.topic("web", 6, APPEND_TIME).await, kafka.topic("office", 2, APPEND_TIME).await)
+        });
+        let name = format!("site-{web}");
+        let database = postgres.fresh_database();
+        let bootstrap = kafka.bootstrap().to_owned();
+        let mut client = kafka.client();
+        client.set("linger.ms", "20").set("acks", "all");
+        let producer: FutureProducer = client.create().expect("a producer");
+        let site = Self { shop, database, name, bootstrap, web, office, producer };
+        site.configure(partitions, more);
+        site.apply();
+        site
+    }
+
+    /// Writes the configuration.
+    pub(crate) fn configure(&self, partitions: u32, more: &str) {
+        let Self { name, bootstrap, database, web, office, .. } = self;
+        self.shop.write(
+            "waypost.yaml",
+            &format!(
+                "kafka:
+  brokers: [ \"{bootstrap}\" ]
+  name: {name}
+  partitions: {partitions}
+  properties: {{ session.timeout.ms: 6000, heartbeat.interval.ms: 500 }}
+postgres: {{ url: \"{database}\" }}
+inputs:
+  web: {{ format: cloudevents, topic: {web} }}
+  office: {{ format: cloudevents, topic: {office} }}
+http: {{ listen: 127.0.0.1:0, public: 127.0.0.1:0 }}
+ticks: {{ every: 100ms, grace: 200ms }}
+consent: [ {{ channel: email, mode: opt_in }} ]
+{more}"
+            ),
+        );
+    }
+
+    /// Puts the journeys in force.
+    pub(crate) fn apply(&self) {
+        let done = self.shop.run(&["apply"]);
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+    }
+
+    /// Starts a worker and waits until it listens.
+    pub(crate) fn worker(&self) -> Worker {
+        let args = ["--log", "waypost=debug,librdkafka=info,info", "run"];
+        self.shop.start_with(&args, Stdio::null()).unwrap_or_else(|done: Done| {
+            panic!("the worker did not start: {done:?}");
+        })
+    }
+
+    /// Writes records, each with its key, and waits until the broker has them.
+    pub(crate) fn sends(&self, topic: &str, records: &[(&str, String)]) {
+        in_runtime(async {
+            let mut sent = Vec::with_capacity(records.len());
+            for (key, record) in records {
+                let mut next = FutureRecord::to(topic).key(*key).payload(record);
+                loop {
+                    match self.producer.send_result(next) {
+                        Ok(queued) => break sent.push(queued),
+                        Err((_, back)) => {
+                            next = back;
+                            tokio::time::sleep(Duration::from_millis(5)).await;
+                        }
+                    }
+                }
+            }
+            for queued in sent {
+                queued.await.expect("the producer lives").expect("the broker takes it");
+            }
+        });
+    }
+
+    /// The number that a query of the database gives.
+    pub(crate) fn count(&self, sql: &str) -> i64 {
+        in_runtime(async {
+            let mut database = PgConnection::connect(&self.database).await.expect("Postgres");
+            let sql = AssertSqlSafe(sql.to_owned());
+            sqlx::query_scalar(sql).fetch_one(&mut database).await.expect("a number")
+        })
+    }
+
+    /// Waits until a query gives the number.
+    pub(crate) fn wait_for(&self, what: &str, sql: &str, wanted: impl Fn(i64) -> bool) {
+        wait(what, || wanted(self.count(sql)));
+    }
+
+    /// Asserts that `verify` finds no difference, and returns its figures.
+    pub(crate) fn verified(&self) -> serde_json::Value {
+        self.shop.verified()
+    }
+}
