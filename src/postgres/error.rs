@@ -130,6 +130,17 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the transaction was given up in favour of another. Nothing of it was kept, and the
+    /// same may be tried at once.
+    #[must_use]
+    pub fn gave_way(&self) -> bool {
+        let Self::Interrupted { source, .. } = self else { return false };
+        let code = source.as_database_error().and_then(|error| error.code());
+        matches!(code.as_deref(), Some("40001" | "40P01"))
+    }
+}
+
 /// Says what a failure means.
 pub(super) fn explain(place: &Arc<str>, doing: &'static str, source: sqlx::Error) -> Error {
     let place = Arc::clone(place);

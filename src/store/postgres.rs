@@ -2,7 +2,8 @@
 //!
 //! Statements are bulk: a checkpoint is a constant number of them, however many rows it moves.
 //! Several transactions at a time change tables in one order (lanes, states, messages,
-//! deliveries, suppressions, trace, outbox), rows in the order of their keys.
+//! deliveries, trace, suppressions, outbox), rows in the order of their keys: they wait for one
+//! another and hardly ever in a circle.
 
 mod deliveries;
 mod journey;
@@ -23,6 +24,10 @@ use crate::postgres::{Postgres, Transaction, query, query_as, query_scalar};
 use super::changes::Changes;
 use super::rows::{self, Unreadable};
 use super::{Checkpoint, Error, Lease, Listing, OutboxRow, Position, Store};
+
+/// How often a checkpoint is tried that has to give another the way. Two lanes may take suppressions
+/// of the same owners away and set them again, which no order of locks makes free of circles.
+const COMMITS_MAX: u32 = 5;
 
 /// The production store. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -66,6 +71,16 @@ impl PgStore {
     #[must_use]
     pub const fn database(&self) -> &Postgres {
         &self.ledger.database
+    }
+
+    async fn commit_once(
+        &self,
+        prepared: &write::Prepared<'_>,
+        secret: &[u8; 32],
+    ) -> Result<(), Error> {
+        let mut transaction = self.begin("a checkpoint").await?;
+        prepared.write(&mut transaction, &self.ledger, secret).await?;
+        transaction.commit().await.map_err(self.failed("a checkpoint"))
     }
 
     async fn begin(&self, doing: &'static str) -> Result<Transaction, Error> {
@@ -158,9 +173,15 @@ impl Store for PgStore {
         let changes = Changes::new(std::mem::take(&mut checkpoint.messages))?;
         let secret = self.ledger.secret_key().await?;
         let prepared = write::Prepared::new(lease, &checkpoint, &changes)?;
-        let mut transaction = self.begin("a checkpoint").await?;
-        prepared.write(&mut transaction, &self.ledger, &secret).await?;
-        transaction.commit().await.map_err(self.failed("a checkpoint"))
+        for _ in 1..COMMITS_MAX {
+            match self.commit_once(&prepared, &secret).await {
+                Err(Error::Postgres(error)) if error.gave_way() => {
+                    tracing::debug!(%error, "a checkpoint gave another the way");
+                }
+                done => return done,
+            }
+        }
+        self.commit_once(&prepared, &secret).await
     }
 
     async fn outbox_pending(&self, limit: u32) -> Result<Vec<OutboxRow>, Error> {

@@ -92,6 +92,9 @@ impl Said {
 
     /// Keeps all of it; returns how many rows are new or newer.
     pub(super) async fn keep(&self, connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+        if self.0.len() > 1 {
+            self.lock_rows(connection).await?;
+        }
         let lifted = Rows::of(self.0.iter().filter_map(|(key, change)| Some((key, change.lift?))));
         if !lifted.at.is_empty() {
             query(
@@ -130,6 +133,31 @@ impl Said {
         .execute(connection)
         .await?;
         Ok(news.rows_affected())
+    }
+
+    /// Takes the rows that are there in the order of their keys: who changes the same ones waits
+    /// at the first, not in the middle.
+    async fn lock_rows(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let all = Rows::of(self.0.keys().map(|key| (key, 0)));
+        query(
+            "SELECT FROM suppressions
+             JOIN UNNEST($1::text[], $2::bytea[], $3::text[], $4::text[])
+                 AS change (channel, address, topic, reason)
+                 ON suppressions.channel = change.channel
+                     AND suppressions.address = change.address
+                     AND suppressions.topic = change.topic
+                     AND suppressions.reason = change.reason
+             ORDER BY suppressions.channel, suppressions.address, suppressions.topic,
+                 suppressions.reason
+             FOR UPDATE OF suppressions",
+        )
+        .bind(all.channel)
+        .bind(all.address)
+        .bind(all.topic)
+        .bind(all.reason)
+        .execute(connection)
+        .await?;
+        Ok(())
     }
 
     fn add(

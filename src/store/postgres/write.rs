@@ -75,10 +75,10 @@ impl<'a> Prepared<'a> {
         }
         let heard = said.hear(connection, secret, &changes.updates, now).await;
         heard.map_err(ledger.failed("keeping an outcome"))?;
-        said.keep(connection).await.map_err(ledger.failed("keeping a consent"))?;
         trace(connection, checkpoint).await.map_err(ledger.failed("keeping the trace"))?;
-        leave(connection, outbox).await.map_err(ledger.failed("keeping the outbox"))?;
-        erase(connection, &checkpoint.erased).await.map_err(ledger.failed("erasing"))
+        erase(connection, &checkpoint.erased).await.map_err(ledger.failed("erasing"))?;
+        said.keep(connection).await.map_err(ledger.failed("keeping a consent"))?;
+        leave(connection, outbox).await.map_err(ledger.failed("keeping the outbox"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+mod all_at_once;
 mod on_a_server;
 mod on_disk;
 
