@@ -1,9 +1,8 @@
 //! Tries and their ends, with a clock that is set and a mail server that does as it is told.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -20,92 +19,33 @@ use waypost::store::{
 use waypost::template::{TemplateFile, Templates};
 
 use super::last_check::{Desk, MESSAGE, decision};
+use crate::mail_server::Does::{Says, Stalls};
+use crate::mail_server::{DOT, GREETING, MailServer, Script, TAKES};
 
 /// No condition may take longer to come true on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What the server answers, from the greeting on; the first line that begins so counts.
-type Script = &'static [(&'static str, &'static str)];
+const DEFERS: Script = &[("RCPT", Says("450 4.2.1 try later"))];
+const CONTENT: Script = &[(DOT, Says("554 5.6.0 not this"))];
+const WRONG_PASSWORD: Script = &[("AUTH", Says("535 5.7.8 who are you"))];
 
-const TAKES: Script = &[];
-const DEFERS: Script = &[("RCPT", "450 4.2.1 try later")];
-const CONTENT: Script = &[(".", "554 5.6.0 not this")];
-const WRONG_PASSWORD: Script = &[("AUTH", "535 5.7.8 who are you")];
-
-struct Server {
-    address: SocketAddr,
-    script: Arc<Mutex<Script>>,
-    said: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address");
-        let (script, said) = (Arc::new(Mutex::new(script)), Arc::new(Mutex::default()));
-        let (asks, keeps) = (Arc::clone(&script), Arc::clone(&said));
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let (script, keeps) = (*asks.lock().expect("nobody panicked"), Arc::clone(&keeps));
-                // A client that goes away ends its conversation.
-                std::thread::spawn(move || talk(client.ok()?, script, &keeps));
-            }
-        });
-        Self { address, script, said }
-    }
-
-    fn becomes(&self, script: Script) {
-        *self.script.lock().expect("nobody panicked") = script;
-    }
-
-    /// What clients said that begins so.
-    fn heard(&self, begin: &str) -> Vec<String> {
-        let said = self.said.lock().expect("nobody panicked");
-        said.iter().filter(|line| line.starts_with(begin)).cloned().collect()
-    }
-
-    fn smtp(&self) -> Smtp {
-        let settings = SmtpSettings {
-            host: "127.0.0.1".into(),
-            port: self.address.port(),
-            security: Security::None,
-            allow_clear: false,
-            hello: "shop.example".into(),
-            login: Some(("shop".into(), Secret::new("secret"))),
-            ca_file: None,
-            timeouts: Timeouts::default(),
-        };
-        Smtp::new(settings).expect("settings")
-    }
-}
-
-fn talk(mut client: TcpStream, script: Script, keeps: &Mutex<Vec<String>>) -> Option<()> {
-    let mut lines = BufReader::new(client.try_clone().ok()?).lines();
-    client.write_all(b"220 mail.example\r\n").ok()?;
-    let answer = |line: &str| {
-        let scripted = script.iter().find(|(begin, _)| line.starts_with(begin));
-        scripted.map(|(_, answer)| *answer)
+/// The way to a mail server on this machine.
+fn to_port(port: u16, timeouts: Timeouts) -> Way<Smtp> {
+    let settings = SmtpSettings {
+        host: "127.0.0.1".into(),
+        port,
+        security: Security::None,
+        allow_clear: false,
+        hello: "shop.example".into(),
+        login: Some(("shop".into(), Secret::new("secret"))),
+        ca_file: None,
+        timeouts,
     };
-    while let Some(Ok(line)) = lines.next() {
-        keeps.lock().ok()?.push(line.clone());
-        let reply = match line.get(..4)? {
-            "EHLO" => "250-mail.example\r\n250 AUTH PLAIN",
-            "DATA" => {
-                client.write_all(b"354 go on\r\n").ok()?;
-                for line in lines.by_ref().map_while(Result::ok) {
-                    if line == "." {
-                        break;
-                    }
-                }
-                answer(".").unwrap_or("250 2.0.0 taken")
-            }
-            "AUTH" => answer(&line).unwrap_or("235 2.7.0 welcome"),
-            "QUIT" => return client.write_all(b"221 bye\r\n").ok(),
-            _ => answer(&line).unwrap_or("250 2.1.0 fine"),
-        };
-        client.write_all(format!("{reply}\r\n").as_bytes()).ok()?;
-    }
-    Some(())
+    Way::Provider(Smtp::new(settings).expect("settings"))
+}
+
+fn to(server: &MailServer) -> Way<Smtp> {
+    to_port(server.port(), Timeouts::default())
 }
 
 /// Delivery at work on a desk's one message.
@@ -206,8 +146,8 @@ fn marketing() -> Decision {
 
 #[tokio::test]
 async fn what_is_put_off_is_tried_again_and_goes() {
-    let server = Server::start(DEFERS);
-    let work = Work::begin(marketing(), Way::Provider(server.smtp()), Audience::Everybody).await;
+    let server = MailServer::start(DEFERS);
+    let work = Work::begin(marketing(), to(&server), Audience::Everybody).await;
     let row = work.until("the first try", |row| row.attempts == 1 && row.try_after.is_some()).await;
     assert_eq!(row.status, DeliveryStatus::Waiting);
     assert!(row.detail.unwrap_or_default().contains("4.2.1 try later"));
@@ -222,8 +162,8 @@ async fn what_is_put_off_is_tried_again_and_goes() {
 
 #[tokio::test]
 async fn a_message_that_is_put_off_too_often_is_refused() {
-    let server = Server::start(DEFERS);
-    let work = Work::begin(marketing(), Way::Provider(server.smtp()), Audience::Everybody).await;
+    let server = MailServer::start(DEFERS);
+    let work = Work::begin(marketing(), to(&server), Audience::Everybody).await;
     for tries in 1..=6 {
         work.until("a try", |row| row.attempts == tries && row.status == DeliveryStatus::Waiting)
             .await;
@@ -236,17 +176,17 @@ async fn a_message_that_is_put_off_too_often_is_refused() {
 
 #[tokio::test]
 async fn a_message_that_is_put_off_beyond_its_time_expires() {
-    let server = Server::start(DEFERS);
+    let server = MailServer::start(DEFERS);
     let expires = Some(Timestamp::from_ms(10_000));
     let given = Decision { expires, ..marketing() };
-    let work = Work::begin(given, Way::Provider(server.smtp()), Audience::Everybody).await;
+    let work = Work::begin(given, to(&server), Audience::Everybody).await;
     work.ends(DeliveryStatus::Expired, "no try is left in its time").await;
     work.stops().await;
 }
 
 #[tokio::test]
 async fn what_comes_too_late_is_not_begun() {
-    let server = Server::start(TAKES);
+    let server = MailServer::start(TAKES);
     let past = Some(Timestamp::from_ms(1_999));
     for (given, status, detail) in [
         (Decision { expires: past, ..marketing() }, DeliveryStatus::Expired, "its time had passed"),
@@ -256,7 +196,7 @@ async fn what_comes_too_late_is_not_begun() {
             "its send window had closed",
         ),
     ] {
-        let work = Work::begin(given, Way::Provider(server.smtp()), Audience::Everybody).await;
+        let work = Work::begin(given, to(&server), Audience::Everybody).await;
         work.ends(status, detail).await;
         work.stops().await;
     }
@@ -265,8 +205,8 @@ async fn what_comes_too_late_is_not_begun() {
 
 #[tokio::test]
 async fn with_a_wrong_password_messages_wait_and_go_later() {
-    let server = Server::start(WRONG_PASSWORD);
-    let work = Work::begin(marketing(), Way::Provider(server.smtp()), Audience::Everybody).await;
+    let server = MailServer::start(WRONG_PASSWORD);
+    let work = Work::begin(marketing(), to(&server), Audience::Everybody).await;
     let row = work.until("the refusal", |row| row.try_after.is_some()).await;
     assert_eq!((row.status, row.attempts), (DeliveryStatus::Waiting, 0), "it does not count");
     assert!(row.detail.unwrap_or_default().contains("5.7.8 who are you"));
@@ -278,10 +218,9 @@ async fn with_a_wrong_password_messages_wait_and_go_later() {
 
 #[tokio::test]
 async fn an_outage_of_days_ends_no_message() {
-    let server = Server::start(TAKES);
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
-    let nobody = Server { address: SocketAddr::from(([127, 0, 0, 1], port)), ..server };
-    let work = Work::begin(marketing(), Way::Provider(nobody.smtp()), Audience::Everybody).await;
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it");
+    let way = to_port(nobody.port(), Timeouts::default());
+    let work = Work::begin(marketing(), way, Audience::Everybody).await;
     for tries in 1..=12 {
         let row = work
             .until("a try", |row| row.attempts == tries && row.status == DeliveryStatus::Waiting)
@@ -294,8 +233,8 @@ async fn an_outage_of_days_ends_no_message() {
 
 #[tokio::test]
 async fn content_that_is_refused_is_not_sent_again_and_says_nothing_of_the_address() {
-    let server = Server::start(CONTENT);
-    let work = Work::begin(marketing(), Way::Provider(server.smtp()), Audience::Everybody).await;
+    let server = MailServer::start(CONTENT);
+    let work = Work::begin(marketing(), to(&server), Audience::Everybody).await;
     work.ends(DeliveryStatus::Refused, "5.6.0 not this").await;
     assert_eq!(server.heard("DATA").len(), 1);
     work.stops().await;
@@ -303,7 +242,7 @@ async fn content_that_is_refused_is_not_sent_again_and_says_nothing_of_the_addre
 
 #[tokio::test]
 async fn what_can_not_be_put_together_is_refused_with_the_reason() {
-    let server = Server::start(TAKES);
+    let server = MailServer::start(TAKES);
     let with = |data: &str| Decision { data: data.into(), ..marketing() };
     for (given, detail) in [
         (Decision { template: Text::const_new("cart/gone"), ..marketing() }, "cart/gone"),
@@ -315,7 +254,7 @@ async fn what_can_not_be_put_together_is_refused_with_the_reason() {
         ),
         (with("not JSON"), "damaged"),
     ] {
-        let work = Work::begin(given, Way::Provider(server.smtp()), Audience::Everybody).await;
+        let work = Work::begin(given, to(&server), Audience::Everybody).await;
         work.ends(DeliveryStatus::Refused, detail).await;
         work.stops().await;
     }
@@ -324,13 +263,13 @@ async fn what_can_not_be_put_together_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn outside_production_mails_are_redirected() {
-    let server = Server::start(TAKES);
+    let server = MailServer::start(TAKES);
     let audience = Audience::Only {
         only_to: Vec::new(),
         redirect_email: Some("us@shop.example".into()),
         redirect_sms: None,
     };
-    let work = Work::begin(marketing(), Way::Provider(server.smtp()), audience).await;
+    let work = Work::begin(marketing(), to(&server), audience).await;
     work.ends(DeliveryStatus::Sent, "taken").await;
     assert_eq!(server.heard("RCPT"), ["RCPT TO:<us@shop.example>"]);
     work.stops().await;
@@ -357,12 +296,8 @@ async fn a_folder_that_can_not_be_written_loses_no_caught_mail() {
 #[tokio::test]
 async fn a_stalled_message_does_not_keep_the_others() {
     // A server that never greets takes one of two places; the other goes on.
-    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let server = Server::start(TAKES);
-    let address = silent.local_addr().expect("its address");
-    let stalls = Server { address, script: Arc::clone(&server.script), said: Arc::default() };
-    let mut work =
-        Work::begin(marketing(), Way::Provider(stalls.smtp()), Audience::Everybody).await;
+    let silent = MailServer::start(&[(GREETING, Stalls)]);
+    let mut work = Work::begin(marketing(), to(&silent), Audience::Everybody).await;
     work.until("the first to start", |row| row.status == DeliveryStatus::Started).await;
     let second = Decision { message: waypost::model::MessageId(9), ..marketing() };
     work.desk.checkpoint(vec![MessageChange::Decided(Box::new(second))], &[]).await;

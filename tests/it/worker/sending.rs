@@ -1,14 +1,11 @@
 //! Messages leave the real worker: caught, by SMTP, held, cancelled, in doubt; and who unsubscribes.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-
 use mail_parser::MessageParser;
 
 use super::events::{cart_add, consent, order};
 use super::shop::{Shop, get, post};
 use super::{CART, THANKS};
+use crate::mail_server::{DOT, Does, MailServer, TAKES};
 
 const ANN: &[(&str, &str)] = &[("id", "7001"), ("email", "ann@shop.example")];
 const BOB: &[(&str, &str)] = &[("id", "7002"), ("email", "bob@shop.example")];
@@ -147,89 +144,26 @@ fn what_is_held_waits_and_an_order_takes_it_back() {
     shop.verified();
 }
 
-/// What a mail server does with a mail.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Does {
-    /// It takes it.
-    Takes,
-    /// It knows no such recipient.
-    Refuses,
-    /// It closes the connection after the last byte, without a word.
-    Vanishes,
-}
-
-/// A mail server that speaks as little SMTP as it takes; it keeps what it got whole.
-struct Server {
-    address: SocketAddr,
-    got: Arc<Mutex<Vec<String>>>,
-    does: Arc<Mutex<Does>>,
-}
-
-impl Server {
-    fn start(does: Does) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address");
-        let (got, does) = (Arc::new(Mutex::default()), Arc::new(Mutex::new(does)));
-        let (keeps, asks) = (Arc::clone(&got), Arc::clone(&does));
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let (keeps, does) = (Arc::clone(&keeps), *asks.lock().expect("nobody panicked"));
-                // A client that goes away ends its conversation.
-                std::thread::spawn(move || talk(client.ok()?, does, &keeps));
-            }
-        });
-        Self { address, got, does }
-    }
-
-    fn got(&self) -> Vec<String> {
-        self.got.lock().expect("nobody panicked").clone()
-    }
-
-    /// The lines of the configuration that send there.
-    fn configuration(&self) -> String {
-        let port = self.address.port();
-        format!(
-            "{COMPLETE}deliver: {{ email: smtp, only_to: [ ann@shop.example ] }}\n\
-             smtp: {{ host: 127.0.0.1, port: {port}, tls: none }}\n"
-        )
-    }
-}
-
-fn talk(mut client: TcpStream, does: Does, keeps: &Mutex<Vec<String>>) -> Option<()> {
-    let mut lines = BufReader::new(client.try_clone().ok()?).lines();
-    client.write_all(b"220 mail.example\r\n").ok()?;
-    while let Some(Ok(line)) = lines.next() {
-        let answer = match line.get(..4)? {
-            "RCPT" if does == Does::Refuses => "550 5.1.1 no such user",
-            "DATA" => {
-                client.write_all(b"354 go on\r\n").ok()?;
-                let body: Vec<String> =
-                    lines.by_ref().map_while(Result::ok).take_while(|line| line != ".").collect();
-                keeps.lock().ok()?.push(body.join("\n"));
-                if does == Does::Vanishes {
-                    return None;
-                }
-                "250 2.0.0 taken"
-            }
-            "QUIT" => return client.write_all(b"221 bye\r\n").ok(),
-            _ => "250 2.1.0 fine",
-        };
-        client.write_all(format!("{answer}\r\n").as_bytes()).ok()?;
-    }
-    Some(())
+/// The lines of the configuration that send mails to a server.
+fn by(server: &MailServer) -> String {
+    format!(
+        "{COMPLETE}deliver: {{ email: smtp, only_to: [ ann@shop.example ] }}\n\
+         smtp: {{ host: 127.0.0.1, port: {}, tls: none }}\n",
+        server.port()
+    )
 }
 
 #[test]
 fn mails_go_by_smtp_and_outside_production_only_to_those_named() {
-    let server = Server::start(Does::Takes);
+    let server = MailServer::start(TAKES);
     let shop = Shop::new(1, &[CART]);
-    shop.configure(1, &server.configuration());
+    shop.configure(1, &by(&server));
     let worker = shop.start();
     worker.takes(&[consent("1", ANN), consent("2", BOB)].join("\n"));
     worker.takes(&[cart_add("3", ANN, "c1"), cart_add("4", BOB, "c2")].join("\n"));
     wait_until(&shop, "sent", 1);
     wait_until(&shop, "cancelled", 1);
-    let got = server.got();
+    let got = server.mails();
     assert_eq!(got.len(), 1);
     for line in [
         "To: ann@shop.example",
@@ -250,9 +184,9 @@ fn mails_go_by_smtp_and_outside_production_only_to_those_named() {
 
 #[test]
 fn a_bad_address_is_suppressed() {
-    let server = Server::start(Does::Refuses);
+    let server = MailServer::start(&[("RCPT", Does::Says("550 5.1.1 no such user"))]);
     let shop = Shop::new(1, &[CART]);
-    shop.configure(1, &server.configuration());
+    shop.configure(1, &by(&server));
     let worker = shop.start();
     worker.takes(&[consent("1", ANN), cart_add("2", ANN, "c1")].join("\n"));
     wait_until(&shop, "refused", 1);
@@ -263,25 +197,25 @@ fn a_bad_address_is_suppressed() {
         1
     );
     worker.stops();
-    assert_eq!(server.got().len(), 0);
+    assert_eq!(server.mails().len(), 0);
     shop.verified();
 }
 
 #[test]
 fn a_mail_whose_answer_is_lost_is_in_doubt_and_not_sent_again() {
-    let server = Server::start(Does::Vanishes);
+    let server = MailServer::start(&[(DOT, Does::HangsUp)]);
     let shop = Shop::new(1, &[THANKS]);
-    shop.configure(1, &server.configuration());
+    shop.configure(1, &by(&server));
     let worker = shop.start();
     worker.takes(&[consent("1", ANN), order("2", ANN, "o1")].join("\n"));
     wait_until(&shop, "in_doubt", 1);
     worker.stops();
-    *server.does.lock().expect("nobody panicked") = Does::Takes;
+    server.becomes(TAKES);
     let worker = shop.start();
     worker.takes(&order("3", ANN, "o2"));
     wait_until(&shop, "sent", 1);
     assert_eq!(so_far(&shop, "in_doubt"), 1, "it stays");
-    assert_eq!(server.got().len(), 2, "one of each, and none of them again");
+    assert_eq!(server.mails().len(), 2, "one of each, and none of them again");
     let id = shop.text(
         "data/state.db",
         "SELECT 'm' || lower(hex(message)) FROM deliveries WHERE status = 'in_doubt'",
@@ -304,8 +238,8 @@ fn a_test_message_goes_to_oneself_and_counts_nowhere() {
     assert_eq!((mails[0].0.as_str(), mails[0].1.as_str()), ("[TEST] Hello", "me@shop.example"));
     assert!(!shop.path("data/state.db").exists(), "it is kept nowhere");
     // With a provider only those named may be written to, here as everywhere.
-    let server = Server::start(Does::Takes);
-    shop.configure(1, &server.configuration());
+    let server = MailServer::start(TAKES);
+    shop.configure(1, &by(&server));
     let done = test("me@shop.example");
     assert_eq!(done.code, Some(3));
     assert!(
@@ -314,6 +248,6 @@ fn a_test_message_goes_to_oneself_and_counts_nowhere() {
         done.stderr
     );
     assert_eq!(test("ann@shop.example").code, Some(0));
-    assert_eq!(server.got().len(), 1);
-    assert!(server.got()[0].contains("Subject: [TEST] Hello"), "{}", server.got()[0]);
+    assert_eq!(server.mails().len(), 1);
+    assert!(server.mails()[0].contains("Subject: [TEST] Hello"), "{}", server.mails()[0]);
 }
