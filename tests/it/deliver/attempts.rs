@@ -11,7 +11,7 @@ use waypost::deliver::{Composer, Delivery, Routes, Way};
 use waypost::engine::Decision;
 use waypost::journey::{Class, Rules, Shop};
 use waypost::mail::{Security, Smtp, SmtpSettings, Timeouts};
-use waypost::model::{MINUTE_MS, Text, Timestamp};
+use waypost::model::{EventName, MINUTE_MS, Text, Timestamp};
 use waypost::provider::Caught;
 use waypost::store::{
     DeliveryRow, DeliveryStatus, Listing, MessageChange, MessageFilter, Outgoing,
@@ -59,6 +59,10 @@ struct Work {
 
 impl Work {
     async fn begin(decision: Decision, email: Way<Smtp>, audience: Audience) -> Self {
+        Self::on(<Desk>::new(decision).await, email, audience).await
+    }
+
+    async fn on(desk: Desk, email: Way<Smtp>, audience: Audience) -> Self {
         let template = "---\nsubject: Hello\npreheader: It is us.\n---\n<html lang=\"en\"><body>\
                         <p>{{cart.count}} {{default unsubscribe_url \"\"}}</p></body></html>\n";
         let files = [
@@ -73,7 +77,6 @@ impl Work {
         assert!(!report.has_errors(), "{}", report.render(false));
         let shop = Shop { sender: Some("shop@shop.example".into()), ..Shop::default() };
         let rules = Rules { default_shop: shop, ..Rules::default() };
-        let desk = <Desk>::new(decision).await;
         let clock = Arc::new(AtomicI64::new(2_000));
         let (woken, wakes) = watch::channel(0);
         let (stop, stops) = watch::channel(false);
@@ -261,18 +264,58 @@ async fn what_can_not_be_put_together_is_refused_with_the_reason() {
     assert_eq!(server.heard("EHLO").len(), 0);
 }
 
-#[tokio::test]
-async fn outside_production_mails_are_redirected() {
-    let server = MailServer::start(TAKES);
-    let audience = Audience::Only {
+/// Outside production, with everything redirected.
+fn redirected() -> Audience {
+    Audience::Only {
         only_to: Vec::new(),
         redirect_email: Some("us@shop.example".into()),
         redirect_sms: None,
-    };
-    let work = Work::begin(marketing(), to(&server), audience).await;
-    work.ends(DeliveryStatus::Sent, "taken").await;
+    }
+}
+
+#[tokio::test]
+async fn outside_production_mails_are_redirected() {
+    let server = MailServer::start(TAKES);
+    let work = Work::begin(marketing(), to(&server), redirected()).await;
+    work.ends(DeliveryStatus::Sent, "redirected: 2.0.0 taken").await;
     assert_eq!(server.heard("RCPT"), ["RCPT TO:<us@shop.example>"]);
     work.stops().await;
+}
+
+#[tokio::test]
+async fn what_is_redirected_asks_for_the_customers_own_suppression() {
+    let server = MailServer::start(TAKES);
+    for (suppressed, status, detail) in [
+        ("ann@shop.example", DeliveryStatus::Cancelled, "suppressed: unsubscribed"),
+        ("us@shop.example", DeliveryStatus::Sent, "taken"),
+    ] {
+        let desk = <Desk>::new(marketing()).await;
+        desk.suppress_address(suppressed).await;
+        let work = Work::on(desk, to(&server), redirected()).await;
+        work.ends(status, detail).await;
+        work.stops().await;
+    }
+    assert_eq!(server.heard("RCPT").len(), 1);
+}
+
+#[tokio::test]
+async fn a_bad_redirection_says_nothing_of_the_customer() {
+    let server = MailServer::start(&[("RCPT", Says("550 5.1.1 no such user"))]);
+    for (audience, told, bounced) in [
+        (redirected(), EventName::EmailFailed, false),
+        (Audience::Everybody, EventName::EmailBounced, true),
+    ] {
+        let work = Work::begin(marketing(), to(&server), audience).await;
+        work.ends(DeliveryStatus::Refused, "5.1.1 no such user").await;
+        assert_eq!(work.desk.told().await, [told]);
+        // The same reminder again: whether its address is suppressed.
+        let again = Decision { message: waypost::model::MessageId(9), ..marketing() };
+        let Work { mut desk, stop, task, .. } = work;
+        stop.send_replace(true);
+        task.await.expect("no panic").expect("no fault of the store");
+        desk.checkpoint(vec![MessageChange::Decided(Box::new(again))], &[]).await;
+        assert_eq!(desk.is_suppressed().await, bounced);
+    }
 }
 
 #[tokio::test]
