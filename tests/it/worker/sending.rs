@@ -5,7 +5,7 @@ use mail_parser::MessageParser;
 use super::events::{cart_add, consent, order};
 use super::shop::{Shop, get, post};
 use super::{CART, THANKS};
-use crate::mail_server::{DOT, Does, MailServer, TAKES};
+use crate::mail_server::{DOT, Does, GREETING, MailServer, TAKES};
 
 const ANN: &[(&str, &str)] = &[("id", "7001"), ("email", "ann@shop.example")];
 const BOB: &[(&str, &str)] = &[("id", "7002"), ("email", "bob@shop.example")];
@@ -199,9 +199,9 @@ fn mails_go_by_smtp_and_outside_production_only_to_those_named() {
     ] {
         assert!(got[0].contains(line), "no `{line}` in\n{}", got[0]);
     }
-    let why = "SELECT detail FROM deliveries WHERE status = 'cancelled' LIMIT 1";
-    let why = shop.text("data/state.db", why);
-    assert!(why.contains("`deliver.only_to`"), "{why}");
+    let why = shop.run(&["why", "bob@shop.example"]).stdout;
+    let reason = "email abandoned-cart/first was not sent: not production, and `deliver.only_to`";
+    assert!(why.contains(reason), "{why}");
     let said = worker.stops();
     assert!(said.contains("not production: to 1 named addresses, nobody else"), "{said}");
     assert!(!said.contains("ann@") && !said.contains("bob@"), "{said}");
@@ -222,6 +222,11 @@ fn a_bad_address_is_suppressed() {
         shop.count("data/state.db", "SELECT count(*) FROM suppressions WHERE reason = 'bounced'"),
         1
     );
+    let told = shop.run(&["why", "ann@shop.example"]).stdout;
+    let reason = "email abandoned-cart/first could not be sent: RCPT: 5.1.1 no such user\n";
+    let (reason, heard) = (told.find(reason), told.find("hears of email.bounced"));
+    assert!(reason.is_some() && reason < heard, "the reason, then the outcome: {told}");
+    assert!(told.contains("withholds email abandoned-cart/second: "), "{told}");
     worker.stops();
     assert_eq!(server.mails().len(), 0);
     shop.verified();
@@ -241,6 +246,9 @@ fn a_mail_whose_answer_is_lost_is_in_doubt_and_not_sent_again() {
     worker.takes(&order("3", ANN, "o2"));
     wait_until(&shop, "sent", 1);
     assert_eq!(so_far(&shop, "in_doubt"), 1, "it stays");
+    let told = shop.run(&["why", "ann@shop.example"]).stdout;
+    let doubt = "email thanks/first may have been sent or not: the server closed the connection";
+    assert!(told.contains(doubt), "{told}");
     assert_eq!(server.mails().len(), 2, "one of each, and none of them again");
     let id = shop.text(
         "data/state.db",
@@ -251,6 +259,23 @@ fn a_mail_whose_answer_is_lost_is_in_doubt_and_not_sent_again() {
     let told = "SELECT count(*) FROM messages WHERE outcome = 'email.sent'";
     shop.wait_for("the log to tell of both", told, |count| count == 2);
     worker.stops();
+    shop.verified();
+}
+
+#[test]
+fn why_tells_what_a_message_waits_for() {
+    let server = MailServer::start(&[(GREETING, Does::Says("554 5.7.1 who are you"))]);
+    let shop = Shop::new(1, &[THANKS]);
+    shop.configure(1, &by(&server));
+    let worker = shop.start();
+    worker.takes(&[consent("1", ANN), order("2", ANN, "o1")].join("\n"));
+    let tried = "SELECT count(*) FROM deliveries WHERE status = 'waiting' AND try_after > 0";
+    shop.wait_for("a try", tried, |count| count == 1);
+    let told = shop.run(&["why", "ann@shop.example"]).stdout;
+    let waits = "email thanks/first did not go and is tried again after ";
+    assert!(told.contains(waits) && told.contains(": greeting: 5.7.1 who are you"), "{told}");
+    let said = worker.stops();
+    assert!(said.contains("the provider refuses everything; messages wait"), "{said}");
     shop.verified();
 }
 
