@@ -17,13 +17,13 @@ use super::route::Outgoing;
 /// How often keeping an outcome is tried; each try waits for the file or the database.
 const KEEPS_MAX: u32 = 10;
 
-/// How often a message is rendered again because its content became newer meanwhile.
-const RENDERS_MAX: u32 = 5;
+/// How often starting a message is tried in a row: its content may become newer meanwhile.
+const STARTS_MAX: u32 = 5;
 
 impl<S: store::Outgoing> Delivery<S> {
     /// Takes a claimed message as far as it goes now: to its end, or back to waiting.
     pub(super) async fn attempt(&self, mut claim: Claim) -> Result<(), store::Error> {
-        for _ in 0..RENDERS_MAX {
+        for _ in 0..STARTS_MAX {
             let now = (self.now)();
             if let Some(end) = too_late(&claim.message.decision, now) {
                 return self.end(&claim, end).await;
@@ -32,7 +32,12 @@ impl<S: store::Outgoing> Delivery<S> {
                 Ok(pinned) => pinned,
                 Err(end) => return self.end(&claim, end).await,
             };
-            match self.store.start(&claim, &pinned, now).await? {
+            let begin = match self.store.start(&claim, &pinned, now).await {
+                // Another program has locked the file; the next look asks for the time again.
+                Err(error) if error.is_busy() => continue,
+                begin => begin?,
+            };
+            match begin {
                 Begin::Go => return self.hand_over(&claim, &pinned, &to).await,
                 Begin::Newer => {
                     let message = claim.message.decision.message;
@@ -49,7 +54,8 @@ impl<S: store::Outgoing> Delivery<S> {
             }
         }
         let later = (self.now)().plus_ms(SECOND_MS);
-        self.again(&claim, later, false, "its content kept changing").await
+        let why = "its content kept changing, or the store was locked";
+        self.again(&claim, later, false, why).await
     }
 
     /// What is to be handed over: what the first attempt pinned, or the newest content; and where
@@ -225,8 +231,7 @@ impl<S: store::Outgoing> Delivery<S> {
         self.end(claim, End { status, outcome, detail, suppress: false }).await
     }
 
-    /// Keeps an end. A file that another program holds for a while does not lose an answer that
-    /// was read.
+    /// Keeps an end.
     async fn end(&self, claim: &Claim, end: End) -> Result<(), store::Error> {
         self.keep(claim, || self.store.end(claim, &end, (self.now)())).await?;
         self.wake_outbox();

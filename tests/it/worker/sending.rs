@@ -3,7 +3,7 @@
 use mail_parser::MessageParser;
 
 use super::events::{cart_add, consent, order};
-use super::shop::{Shop, get, post};
+use super::shop::{Shop, get, post, wait};
 use super::{CART, THANKS};
 use crate::mail_server::{DOT, Does, GREETING, MailServer, TAKES};
 
@@ -259,6 +259,42 @@ fn a_mail_whose_answer_is_lost_is_in_doubt_and_not_sent_again() {
     let told = "SELECT count(*) FROM messages WHERE outcome = 'email.sent'";
     shop.wait_for("the log to tell of both", told, |count| count == 2);
     worker.stops();
+    shop.verified();
+}
+
+#[test]
+fn a_store_that_another_program_locks_holds_the_worker_up_and_does_not_end_it() {
+    let shop = Shop::new(1, &[THANKS]);
+    let worker = shop.start();
+    worker.takes(&[consent("1", ANN), consent("2", BOB), order("3", ANN, "o1")].join("\n"));
+    wait_until(&shop, "sent", 1);
+    let lock = shop.lock("data/state.db");
+    // It is taken in meanwhile; nothing comes of it yet.
+    worker.takes(&order("4", BOB, "o2"));
+    let told = "another program has locked the file";
+    wait("the worker to notice", || worker.said().contains(told));
+    assert_eq!(so_far(&shop, "sent"), 1);
+    lock.release();
+    wait_until(&shop, "sent", 2);
+    let said = worker.stops();
+    assert_eq!(said.matches(told).count(), 1, "{said}");
+    assert!(said.contains("the file is not locked any more"), "{said}");
+    shop.verified();
+}
+
+#[test]
+fn a_worker_stops_also_while_its_store_is_locked() {
+    let shop = Shop::new(1, &[THANKS]);
+    let worker = shop.start();
+    worker.takes(&consent("1", ANN));
+    shop.wait_until_applied();
+    let lock = shop.lock("data/state.db");
+    wait("the worker to notice", || worker.said().contains("another program has locked the file"));
+    let done = worker.stop();
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    assert!(done.stderr.contains("state.db is locked by another program"), "{}", done.stderr);
+    lock.release();
+    shop.start().stops();
     shop.verified();
 }
 

@@ -195,6 +195,19 @@ impl Shop {
         number(&self.path(file), sql)
     }
 
+    /// Locks a file as a SQL shell in a transaction does.
+    pub(super) fn lock(&self, file: &str) -> Locked {
+        use sqlx::Connection;
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.path(file))
+            .busy_timeout(DEADLINE);
+        in_runtime(async {
+            let mut file = sqlx::SqliteConnection::connect_with(&options).await.expect("it opens");
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut file).await.expect("the lock");
+            Locked(file)
+        })
+    }
+
     /// The text that a query of one of the files gives.
     pub(crate) fn text(&self, file: &str, sql: &str) -> String {
         in_runtime(async {
@@ -217,6 +230,17 @@ impl Shop {
                         .iter()
                         .all(|lane| lane.position.watermark.is_some_and(|w| w.ms() > now))
             })
+        });
+    }
+}
+
+/// A file that this process has locked.
+pub(super) struct Locked(sqlx::SqliteConnection);
+
+impl Locked {
+    pub(super) fn release(mut self) {
+        in_runtime(async {
+            sqlx::raw_sql("ROLLBACK").execute(&mut self.0).await.expect("the end of the lock");
         });
     }
 }
