@@ -89,6 +89,21 @@ fn a_replay_without_room_for_its_messages_says_so() {
 }
 
 #[test]
+fn a_cart_without_end_is_a_dead_letter_with_the_limit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let row = cart("2026-08-01T00:00:00Z", "1");
+    let item = r#"{"sku":"A","price":"50","currency":"EUR"}"#;
+    let long = row.replace(item, &vec![item; 100_000].join(","));
+    let events = write(folder.path(), "events.ndjson", &format!("{row}{long}"));
+    let done = waypost().args(["replay", "--events", &events]).output().expect("it starts");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(said.contains("1 applied") && said.contains("1 dead letters"), "{said}");
+    assert!(said.contains("events.ndjson:2: the record has "), "{said}");
+    assert!(said.contains("the limit is 1048576; split it"), "{said}");
+}
+
+#[test]
 fn every_message_of_a_replay_is_rendered() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
