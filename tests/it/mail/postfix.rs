@@ -8,7 +8,7 @@ use waypost::mail::{Security, SmtpSettings, Timeouts};
 
 use super::server::{envelope, send, settings, told};
 use super::{fixture, reminder};
-use crate::support::{full, is_root, root};
+use crate::support::{free_port, full, is_root, root};
 
 const SINK: &str = "/usr/sbin/smtp-sink";
 
@@ -51,12 +51,6 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A port that was free a moment ago; the programs can't be given an open socket.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("a port").port()
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod import;
 mod kill;
 mod lanes;
 mod merge;
+mod race;
 mod releases;
 mod report;
 mod sending;

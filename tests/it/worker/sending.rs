@@ -11,7 +11,7 @@ const ANN: &[(&str, &str)] = &[("id", "7001"), ("email", "ann@shop.example")];
 const BOB: &[(&str, &str)] = &[("id", "7002"), ("email", "bob@shop.example")];
 
 /// What a mail needs of the shop.
-const COMPLETE: &str = "shops: { default: { name: Fernhill, sender: shop@fernhill.example, \
+pub(super) const COMPLETE: &str = "shops: { default: { name: Fernhill, sender: shop@fernhill.example, \
                         postal_address: 1 Dam, public_url: \"https://mail.fernhill.example\" } }\n";
 
 /// How many messages are so far on their way out.
@@ -20,7 +20,7 @@ fn so_far(shop: &Shop, status: &str) -> i64 {
     shop.count("data/state.db", &sql)
 }
 
-fn wait_until(shop: &Shop, status: &str, count: i64) {
+pub(super) fn wait_until(shop: &Shop, status: &str, count: i64) {
     let sql = format!("SELECT count(*) FROM deliveries WHERE status = '{status}'");
     shop.wait_for(status, &sql, |found| found >= count);
 }

@@ -195,17 +195,41 @@ impl Shop {
         number(&self.path(file), sql)
     }
 
-    /// Locks a file as a SQL shell in a transaction does.
-    pub(super) fn lock(&self, file: &str) -> Locked {
+    /// The rows that a query of one of the files gives.
+    pub(super) fn rows<T>(&self, file: &str, sql: &str) -> Vec<T>
+    where
+        T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
+    {
+        in_runtime(async {
+            let mut file = read(&self.path(file)).await;
+            let sql = sqlx::AssertSqlSafe(sql.to_owned());
+            sqlx::query_as(sql).fetch_all(&mut file).await.expect("rows")
+        })
+    }
+
+    /// Runs statements on a file beside the worker.
+    pub(super) fn change(&self, file: &str, sql: &'static str) {
+        let mut file = self.writing(file);
+        in_runtime(async {
+            sqlx::raw_sql(sql).execute(&mut file).await.expect("the statements");
+        });
+    }
+
+    fn writing(&self, file: &str) -> sqlx::SqliteConnection {
         use sqlx::Connection;
         let options = sqlx::sqlite::SqliteConnectOptions::new()
             .filename(self.path(file))
             .busy_timeout(DEADLINE);
+        in_runtime(sqlx::SqliteConnection::connect_with(&options)).expect("it opens")
+    }
+
+    /// Locks a file as a SQL shell in a transaction does.
+    pub(super) fn lock(&self, file: &str) -> Locked {
+        let mut file = self.writing(file);
         in_runtime(async {
-            let mut file = sqlx::SqliteConnection::connect_with(&options).await.expect("it opens");
             sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut file).await.expect("the lock");
-            Locked(file)
-        })
+        });
+        Locked(file)
     }
 
     /// The text that a query of one of the files gives.
