@@ -13,6 +13,7 @@ mod releases;
 mod report;
 mod sending;
 pub(crate) mod shop;
+mod sms;
 mod stop;
 mod why;
 

@@ -5,7 +5,9 @@ use mail_parser::MessageParser;
 use super::events::{cart_add, consent, order};
 use super::shop::{Shop, get, post, wait};
 use super::{CART, THANKS};
+use crate::mail::postfix::Postfix;
 use crate::mail_server::{DOT, Does, GREETING, MailServer, TAKES};
+use crate::support::{full, root};
 
 const ANN: &[(&str, &str)] = &[("id", "7001"), ("email", "ann@shop.example")];
 const BOB: &[(&str, &str)] = &[("id", "7002"), ("email", "bob@shop.example")];
@@ -15,7 +17,7 @@ pub(super) const COMPLETE: &str = "shops: { default: { name: Fernhill, sender: s
                         postal_address: 1 Dam, public_url: \"https://mail.fernhill.example\" } }\n";
 
 /// How many messages are so far on their way out.
-fn so_far(shop: &Shop, status: &str) -> i64 {
+pub(super) fn so_far(shop: &Shop, status: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM deliveries WHERE status = '{status}'");
     shop.count("data/state.db", &sql)
 }
@@ -208,6 +210,51 @@ fn mails_go_by_smtp_and_outside_production_only_to_those_named() {
     shop.verified();
 }
 
+/// Through a mail server as shops run them, which hands the mail on.
+#[test]
+fn a_mail_goes_through_postfix() {
+    let test = "a_mail_goes_through_postfix";
+    if !full(test, "it needs Debian's postfix") || !root(test, "Postfix starts as root only") {
+        return;
+    }
+    let inbox = MailServer::start(TAKES);
+    let postfix = Postfix::start(&format!("smtp:[127.0.0.1]:{}", inbox.port()));
+    let shop = Shop::new(1, &[CART]);
+    shop.configure(
+        1,
+        &format!(
+            "{COMPLETE}deliver: {{ email: smtp, only_to: [ ann@shop.example, gone@shop.example ] }}\n\
+             smtp: {{ host: 127.0.0.1, port: {}, tls: none }}\n",
+            postfix.port()
+        ),
+    );
+    let gone = &[("id", "7003"), ("email", "gone@shop.example")];
+    let worker = shop.start();
+    worker.takes(&[consent("1", ANN), consent("2", gone)].join("\n"));
+    worker.takes(&[cart_add("3", ANN, "c1"), cart_add("4", gone, "c2")].join("\n"));
+    wait_until(&shop, "sent", 2);
+    wait("both mails to arrive", || inbox.mails().len() == 2);
+    for mail in inbox.mails() {
+        for line in [
+            "by localhost (Postfix)",
+            "To: ann@shop.example",
+            "Subject: Hello",
+            "List-Unsubscribe: <https://mail.fernhill.example/u/",
+        ] {
+            assert!(mail.contains(line), "no `{line}` in\n{mail}");
+        }
+    }
+    let detail =
+        "SELECT count(*) FROM deliveries WHERE status = 'sent' AND detail LIKE '%queued as%'";
+    assert_eq!(shop.count("data/state.db", detail), 2);
+    // It knows no such recipient, so the second mail is not tried.
+    assert_eq!(so_far(&shop, "refused"), 1);
+    let second = "SELECT count(*) FROM messages WHERE step = 'second' AND reason = 'suppressed'";
+    shop.wait_for("the second mail to be withheld", second, |count| count == 1);
+    worker.stops();
+    shop.verified();
+}
+
 #[test]
 fn a_bad_address_is_suppressed() {
     let server = MailServer::start(&[("RCPT", Does::Says("550 5.1.1 no such user"))]);
@@ -269,10 +316,12 @@ fn a_store_that_another_program_locks_holds_the_worker_up_and_does_not_end_it() 
     worker.takes(&[consent("1", ANN), consent("2", BOB), order("3", ANN, "o1")].join("\n"));
     wait_until(&shop, "sent", 1);
     let lock = shop.lock("data/state.db");
-    // It is taken in meanwhile; nothing comes of it yet.
-    worker.takes(&order("4", BOB, "o2"));
     let told = "another program has locked the file";
     wait("the worker to notice", || worker.said().contains(told));
+    // Events are taken in meanwhile; nothing comes of them yet.
+    for n in 4..20 {
+        worker.takes(&order(&n.to_string(), BOB, "o2"));
+    }
     assert_eq!(so_far(&shop, "sent"), 1);
     lock.release();
     wait_until(&shop, "sent", 2);
