@@ -57,6 +57,12 @@ fn email(customer: usize) -> String {
     format!("c{customer}@shop.example")
 }
 
+/// An event of a customer.
+fn of(customer: usize, event: impl Fn(&[(&str, &str)]) -> String) -> String {
+    let (id, email) = (customer.to_string(), email(customer));
+    event(&[("id", &id), ("email", &email)])
+}
+
 /// Notes the order in which the store's transactions do what matters here.
 const NOTED: &str = "
     CREATE TABLE noted (place INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT, id BLOB);
@@ -128,18 +134,13 @@ fn what_is_stopped_in_time_is_not_handed_over_and_each_message_ends_once() {
     let worker = shop.start();
     let pages = format!("http://127.0.0.1:{pages}");
     assert_eq!(shop.run(&["sending", "hold"]).code, Some(0));
-    let of = |customer: usize| [("id", customer.to_string()), ("email", email(customer))];
     let everybody: Vec<usize> = (0..CUSTOMERS).collect();
-    let names = |customer: usize, event: &dyn Fn(&[(&str, &str)]) -> String| {
-        let of = of(customer);
-        event(&of.each_ref().map(|(name, value)| (*name, value.as_str())))
-    };
     let events: Vec<String> = everybody
         .iter()
         .flat_map(|n| {
             [
-                names(*n, &|of| consent(&format!("y{n}"), of)),
-                names(*n, &|of| cart_add(&format!("c{n}"), of, &format!("cart{n}"))),
+                of(*n, |of| consent(&format!("y{n}"), of)),
+                of(*n, |of| cart_add(&format!("c{n}"), of, &format!("cart{n}"))),
             ]
         })
         .collect();
@@ -167,7 +168,7 @@ fn what_is_stopped_in_time_is_not_handed_over_and_each_message_ends_once() {
         scope.spawn(|| at_once(&unsubscribing, |customer| unsubscribes(*customer)));
         scope.spawn(|| {
             at_once(&ordering, |n| {
-                worker.takes(&names(*n, &|of| order(&format!("o{n}"), of, &format!("order{n}"))));
+                worker.takes(&of(*n, |of| order(&format!("o{n}"), of, &format!("order{n}"))));
             });
         });
     });
