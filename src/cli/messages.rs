@@ -55,8 +55,8 @@ struct List {
     journey: Option<String>,
     /// Only those that are so far: waiting, claimed, started, dot_sent, sent, refused, expired,
     /// missed_window, cancelled or in_doubt.
-    #[arg(long, value_name = "STATUS")]
-    status: Option<String>,
+    #[arg(long, value_name = "STATUS", value_parser = status)]
+    status: Option<DeliveryStatus>,
     /// Only those to this customer, as `replay` and `why` name it.
     #[arg(long, value_name = "CUSTOMER")]
     customer: Option<String>,
@@ -78,15 +78,23 @@ struct Show {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("found").required(true)))]
 struct Resolve {
     /// The message's id.
     message: String,
     /// The provider took it.
-    #[arg(long, conflicts_with = "not_sent", required_unless_present = "not_sent")]
+    #[arg(long, group = "found")]
     sent: bool,
     /// The provider did not take it. It is not sent again.
-    #[arg(long)]
+    #[arg(long, group = "found")]
     not_sent: bool,
+}
+
+fn status(word: &str) -> Result<DeliveryStatus, String> {
+    DeliveryStatus::named(word).ok_or_else(|| {
+        let words: Vec<&str> = DeliveryStatus::ALL.iter().map(|(_, word, _)| *word).collect();
+        format!("no message is ever so far; write one of {}", words.join(", "))
+    })
 }
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
@@ -120,16 +128,9 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
 }
 
 async fn list(args: &List, ledger: &SqliteLedger) -> anyhow::Result<Outcome> {
-    let status = match &args.status {
-        Some(word) => Some(DeliveryStatus::named(word).with_context(|| {
-            let words: Vec<&str> = DeliveryStatus::ALL.iter().map(|(_, word, _)| *word).collect();
-            format!("no message is ever `{word}`; write one of {}", words.join(", "))
-        })?),
-        None => None,
-    };
     let filter = MessageFilter {
         journey: args.journey.as_deref().map(Text::new),
-        status,
+        status: args.status,
         customer: args.customer.as_deref().map(Text::new),
         message: None,
         limit: args.limit,

@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// The template, such as abandoned-cart/first; all of them without it, which needs --out.
     template: Option<String>,
     /// The language; the data's customer's without it.
-    #[arg(long, value_name = "LOCALE", conflicts_with = "all_locales")]
+    #[arg(long, value_name = "LOCALE", value_parser = setup::locale, conflicts_with = "all_locales")]
     locale: Option<String>,
     /// Every language the template is written in.
     #[arg(long)]

@@ -126,7 +126,11 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         renderer,
         against,
     };
-    let summary = replay(catalog, &options, &mut lines)?;
+    let summary = replay(catalog, &options, &mut lines).map_err(|error| match error {
+        // By itself, so that a reader who has gone away is told from a full disk.
+        crate::replay::Error::Write(error) => anyhow::Error::from(error),
+        other => other.into(),
+    })?;
     lines.out.flush().context("can't write the decisions")?;
     lines.bar.finish_and_clear();
     if let (Some(path), Some(mut dead)) = (&args.dead_letters, lines.dead) {
@@ -220,6 +224,11 @@ fn against(path: &Path) -> anyhow::Result<Against> {
     Against::read(BufReader::new(file)).with_context(|| format!("can't use {}", path.display()))
 }
 
+/// Says what could not be written.
+fn unwritten(what: &str) -> impl Fn(std::io::Error) -> std::io::Error {
+    move |error| std::io::Error::new(error.kind(), format!("can't write {what}: {error}"))
+}
+
 /// Writes decisions to stdout and dead letters to their file, shows progress, and lets a report
 /// and a comparison listen.
 struct Lines<W: Write> {
@@ -238,12 +247,12 @@ impl<W: Write> Watch for Lines<W> {
             gather.decision(decision);
         }
         if let Some(renderer) = &mut self.renderer {
-            renderer.decision(decision)?;
+            renderer.decision(decision).map_err(unwritten("the rendered messages"))?;
         }
         if let Some(against) = &mut self.against {
             against.decision(decision);
         }
-        write_line(decision, &mut self.out)
+        write_line(decision, &mut self.out).map_err(unwritten("the decisions"))
     }
 
     fn trace(&mut self, customer: CustomerId, trace: &Trace) {
@@ -254,11 +263,8 @@ impl<W: Write> Watch for Lines<W> {
 
     fn dead_letter(&mut self, dead: &DeadLetter) -> std::io::Result<()> {
         let Some(out) = &mut self.dead else { return Ok(()) };
-        serde_json::to_writer(
-            &mut *out,
-            &serde_json::json!({ "position": dead.position, "reason": dead.reason }),
-        )?;
-        out.write_all(b"\n")
+        let line = serde_json::json!({ "position": dead.position, "reason": dead.reason });
+        writeln!(out, "{line}").map_err(unwritten("the dead letters"))
     }
 
     fn progress(&mut self, rows: u64) {

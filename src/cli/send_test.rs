@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS")]
     to: String,
     /// The language, such as nl or nl-BE.
-    #[arg(long, value_name = "LOCALE")]
+    #[arg(long, value_name = "LOCALE", value_parser = setup::locale)]
     locale: Option<String>,
     /// The data to render with, instead of sample.json.
     #[arg(long, value_name = "FILE")]

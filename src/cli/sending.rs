@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::bail;
-
 use crate::diagnostic::did_you_mean;
 use crate::model::{MessageChannel, Text};
 use crate::store::{Hold, Ledger, Listing, Outgoing, SqliteStore};
@@ -44,8 +42,8 @@ enum Action {
 #[group(multiple = false)]
 struct What {
     /// All messages of a channel: email or sms.
-    #[arg(long, value_name = "CHANNEL")]
-    channel: Option<String>,
+    #[arg(long, value_name = "CHANNEL", value_parser = channel)]
+    channel: Option<MessageChannel>,
     /// All messages of a journey.
     #[arg(long, value_name = "JOURNEY")]
     journey: Option<String>,
@@ -64,7 +62,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
             Action::Release(what) => (what, false),
             Action::Status => return status(&store).await,
         };
-        let hold = hold(what)?;
+        let hold = hold(what);
         if held {
             warn_of_unknown(&hold, &store, &config.templates).await?;
         }
@@ -99,15 +97,21 @@ async fn status(store: &SqliteStore) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn hold(what: &What) -> anyhow::Result<Hold> {
-    Ok(match (what.channel.as_deref(), &what.journey, &what.template) {
-        (Some("email"), ..) => Hold::Channel(MessageChannel::Email),
-        (Some("sms"), ..) => Hold::Channel(MessageChannel::Sms),
-        (Some(other), ..) => bail!("there is no channel `{other}`; write email or sms"),
+fn channel(word: &str) -> Result<MessageChannel, &'static str> {
+    match word {
+        "email" => Ok(MessageChannel::Email),
+        "sms" => Ok(MessageChannel::Sms),
+        _ => Err("there is no such channel; write email or sms"),
+    }
+}
+
+fn hold(what: &What) -> Hold {
+    match (what.channel, &what.journey, &what.template) {
+        (Some(channel), ..) => Hold::Channel(channel),
         (None, Some(journey), _) => Hold::Journey(Text::new(journey)),
         (None, None, Some(template)) => Hold::Template(Text::new(template)),
         (None, None, None) => Hold::All,
-    })
+    }
 }
 
 /// Warns of a name that nothing has: a misspelt hold holds nothing.

@@ -12,7 +12,7 @@ use crate::diagnostic::Report;
 use crate::journey::{Plan, SourceFile, Step, compile};
 use crate::model::Text;
 use crate::postgres::Postgres;
-use crate::template::{TemplateFile, Templates};
+use crate::template::{TemplateFile, Templates, is_locale};
 
 use super::files;
 use super::talk::{colours, say};
@@ -55,8 +55,26 @@ pub(super) fn say_configuration(configured: &Configured) {
 
 /// Reads and compiles templates; mistakes in them are in the report.
 pub(super) fn templates(folder: &Path) -> anyhow::Result<(Templates, Report)> {
-    let files = Templates::read(folder)?;
+    let files = template_files(folder)?;
     Ok(Templates::compile(&files, &folder.display().to_string()))
+}
+
+fn template_files(folder: &Path) -> anyhow::Result<Vec<TemplateFile>> {
+    if !folder.exists() {
+        bail!(
+            "there are no templates at {}; run this where they are, or name their folder (`templates:` in waypost.yaml, --templates for a preview, replay or check)",
+            folder.display()
+        );
+    }
+    Ok(Templates::read(folder)?)
+}
+
+/// A language as an option names it.
+pub(super) fn locale(text: &str) -> Result<String, &'static str> {
+    match is_locale(text) {
+        true => Ok(text.to_owned()),
+        false => Err("a language is written as in nl or nl-BE"),
+    }
 }
 
 /// Templates that compile and fit the journeys, with the files they were made of.
@@ -68,7 +86,7 @@ pub(super) struct SoundTemplates {
 /// Reads and compiles templates and holds the journeys against them; mistakes are shown and end
 /// the command.
 pub(super) fn sound_templates(folder: &Path, plans: &[Plan]) -> anyhow::Result<SoundTemplates> {
-    let files = Templates::read(folder)?;
+    let files = template_files(folder)?;
     let (compiled, mut report) = Templates::compile(&files, &folder.display().to_string());
     report.extend(compiled.check(plans));
     show(&report);

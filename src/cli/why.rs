@@ -11,8 +11,8 @@ use crate::identity::Identify;
 use crate::log::{LogReader, ReadLog};
 use crate::model::{ConsentStatus, CustomerId, Text};
 use crate::release;
-use crate::report::{masked, story};
-use crate::store::{Ledger, MessageStatus, SqliteLedger};
+use crate::report::{Line, masked, story};
+use crate::store::{Ledger, Listing, MessageFilter, MessageStatus, SqliteLedger};
 
 use super::{Outcome, setup};
 
@@ -81,6 +81,7 @@ async fn tell(
 ) -> anyhow::Result<()> {
     let mut traces = Vec::new();
     let mut decisions = Vec::new();
+    let mut undelivered = Vec::new();
     let mut names = vec![customer];
     let mut next = 0;
     while let Some(name) = names.get(next).copied() {
@@ -98,11 +99,23 @@ async fn tell(
         }
         for message in ledger.messages_of(name).await? {
             let cancelled = message.reason.filter(|_| message.status == MessageStatus::Cancelled);
+            if cancelled.is_none() {
+                let id = Some(message.decision.message);
+                let filter = MessageFilter { message: id, limit: 1, ..MessageFilter::default() };
+                let delivery = ledger.messages(&filter).await?.pop().and_then(|(_, row)| row);
+                undelivered
+                    .extend(delivery.and_then(|row| Line::of_delivery(&message.decision, &row)));
+            }
             decisions.push((message.decision, cancelled));
         }
     }
     let mut out = std::io::stdout().lock();
     let mut lines = story(&traces, &decisions);
+    for line in undelivered {
+        // Before what the journey hears of it.
+        let place = lines.partition_point(|other| other.at < line.at);
+        lines.insert(place, line);
+    }
     lines.retain(|line| args.journey.is_none() || line.journey == args.journey);
     if args.json {
         for line in &lines {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::Decision;
-use crate::model::{MessageChannel, SECOND_MS, Timestamp};
+use crate::model::{MessageChannel, SECOND_MS, Text, Timestamp};
 use crate::provider::{Answer, Class, scrub};
 use crate::store::{
     self, Begin, Claim, DeliveryStatus, End, Listing, MessageFilter, Outcome, Pinned, Suppression,
@@ -17,23 +17,28 @@ use super::route::Outgoing;
 /// How often keeping an outcome is tried; each try waits for the file or the database.
 const KEEPS_MAX: u32 = 10;
 
-/// How often a message is rendered again because its content became newer meanwhile.
-const RENDERS_MAX: u32 = 5;
+/// How often starting a message is tried in a row: its content may become newer meanwhile.
+const STARTS_MAX: u32 = 5;
 
 impl<S: store::Outgoing> Delivery<S> {
     /// Takes a claimed message as far as it goes now: to its end, or back to waiting.
     pub(super) async fn attempt(&self, mut claim: Claim) -> Result<(), store::Error> {
-        for _ in 0..RENDERS_MAX {
+        for _ in 0..STARTS_MAX {
             let now = (self.now)();
             if let Some(end) = too_late(&claim.message.decision, now) {
                 return self.end(&claim, end).await;
             }
-            let pinned = match self.pinned(&claim, now) {
+            let (pinned, to) = match self.pinned(&claim, now) {
                 Ok(pinned) => pinned,
                 Err(end) => return self.end(&claim, end).await,
             };
-            match self.store.start(&claim, &pinned, now).await? {
-                Begin::Go => return self.hand_over(&claim, &pinned).await,
+            let begin = match self.store.start(&claim, &pinned, now).await {
+                // Another program has locked the file; the next look asks for the time again.
+                Err(error) if error.is_busy() => continue,
+                begin => begin?,
+            };
+            match begin {
+                Begin::Go => return self.hand_over(&claim, &pinned, &to).await,
                 Begin::Newer => {
                     let message = claim.message.decision.message;
                     let Some(newest) = self.store.ledger().message_of(message).await? else {
@@ -49,30 +54,30 @@ impl<S: store::Outgoing> Delivery<S> {
             }
         }
         let later = (self.now)().plus_ms(SECOND_MS);
-        self.again(&claim, later, false, "its content kept changing").await
+        let why = "its content kept changing, or the store was locked";
+        self.again(&claim, later, false, why).await
     }
 
-    /// What is to be handed over: what the first attempt pinned, or the newest content.
-    fn pinned(&self, claim: &Claim, now: Timestamp) -> Result<Pinned, End> {
-        let decision = &claim.message.decision;
-        let mut pinned = match &claim.pinned {
+    /// What is to be handed over: what the first attempt pinned, or the newest content; and where
+    /// it really goes, which outside production may be elsewhere than to the customer.
+    fn pinned(&self, claim: &Claim, now: Timestamp) -> Result<(Pinned, Text), End> {
+        let channel = claim.message.decision.channel;
+        let pinned = match &claim.pinned {
             Some(pinned) => pinned.clone(),
             None => self.composed(claim, now)?,
         };
-        // Also of what an earlier try pinned: it may have been under another configuration.
-        match self.routes.destination(decision.channel, &pinned.address) {
-            Some(destination) => pinned.address = destination,
+        match self.routes.destination(channel, &pinned.address) {
+            Some(to) => Ok((pinned, to)),
             None => {
                 let why = "not production, and `deliver.only_to` does not name the address";
-                return Err(End {
+                Err(End {
                     status: DeliveryStatus::Cancelled,
                     outcome: Outcome::Cancelled,
                     detail: Some(why.to_owned()),
                     suppress: false,
-                });
+                })
             }
         }
-        Ok(pinned)
     }
 
     /// The newest content, rendered and put together.
@@ -96,9 +101,16 @@ impl<S: store::Outgoing> Delivery<S> {
     }
 
     /// Hands a started message over, and keeps what came of it.
-    async fn hand_over(&self, claim: &Claim, pinned: &Pinned) -> Result<(), store::Error> {
+    async fn hand_over(
+        &self,
+        claim: &Claim,
+        pinned: &Pinned,
+        to: &Text,
+    ) -> Result<(), store::Error> {
         let decision = &claim.message.decision;
-        let outgoing = Outgoing { decision, pinned, at: (self.now)() };
+        let outgoing = Outgoing { decision, pinned, to, at: (self.now)() };
+        // What is said of the inbox that mails are redirected to is not said of the customer's.
+        let own = *to == pinned.address;
         let before_dot = || async {
             self.store.dot_sent(claim, (self.now)()).await.map_err(|error| error.to_string())
         };
@@ -113,6 +125,7 @@ impl<S: store::Outgoing> Delivery<S> {
             |reply, outcome, suppress| end(DeliveryStatus::Refused, outcome, reply, suppress);
         match answer {
             Answer::Accepted { reply, .. } => {
+                let reply = if own { reply } else { format!("redirected: {reply}") };
                 let sent = end(DeliveryStatus::Sent, Outcome::Sent, reply, false);
                 self.end(claim, sent).await
             }
@@ -139,14 +152,14 @@ impl<S: store::Outgoing> Delivery<S> {
                         let later = (self.now)().plus_ms(FAULT_MS);
                         self.again(claim, later, false, &reply).await
                     }
-                    Class::Content | Class::Permanent { address_is_bad: false } => {
-                        self.end(claim, refused(reply, Outcome::Failed, false)).await
-                    }
-                    Class::Permanent { address_is_bad: true } => {
+                    Class::Permanent { address_is_bad: true } if own => {
                         self.end(claim, refused(reply, Outcome::Bounced, true)).await
                     }
-                    Class::OptedOut => {
+                    Class::OptedOut if own => {
                         self.opted_out(claim, pinned).await?;
+                        self.end(claim, refused(reply, Outcome::Failed, false)).await
+                    }
+                    Class::Content | Class::Permanent { .. } | Class::OptedOut => {
                         self.end(claim, refused(reply, Outcome::Failed, false)).await
                     }
                 }
@@ -218,8 +231,7 @@ impl<S: store::Outgoing> Delivery<S> {
         self.end(claim, End { status, outcome, detail, suppress: false }).await
     }
 
-    /// Keeps an end. A file that another program holds for a while does not lose an answer that
-    /// was read.
+    /// Keeps an end.
     async fn end(&self, claim: &Claim, end: End) -> Result<(), store::Error> {
         self.keep(claim, || self.store.end(claim, &end, (self.now)())).await?;
         self.wake_outbox();

@@ -171,7 +171,7 @@ impl Look {
                 self.failing = false;
                 Ok(true)
             }
-            Err(error) if error.is_transient() => {
+            Err(error) if error.is_transient() || error.is_busy() => {
                 if !self.failing {
                     tracing::warn!(%error, "delivery waits for the database");
                 }

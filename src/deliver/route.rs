@@ -35,6 +35,8 @@ pub enum Way<P> {
 pub(super) struct Outgoing<'a> {
     pub decision: &'a Decision,
     pub pinned: &'a Pinned,
+    /// Where it really goes; see [`Routes::destination`].
+    pub to: &'a Text,
     pub at: Timestamp,
 }
 
@@ -62,11 +64,11 @@ impl Routes {
     pub async fn send_once(
         &self,
         decision: &Decision,
-        mut pinned: Pinned,
+        pinned: Pinned,
         at: Timestamp,
     ) -> Option<Answer> {
-        pinned.address = self.destination(decision.channel, &pinned.address)?;
-        let outgoing = Outgoing { decision, pinned: &pinned, at };
+        let to = self.destination(decision.channel, &pinned.address)?;
+        let outgoing = Outgoing { decision, pinned: &pinned, to: &to, at };
         Some(self.hand_over(&outgoing, || async { Ok(()) }).await)
     }
 
@@ -96,9 +98,9 @@ where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<(), String>>,
 {
-    let Pinned { address, sender, body, .. } = outgoing.pinned;
+    let Pinned { sender, body, .. } = outgoing.pinned;
     let sender = sender.as_deref().map(Address::parse);
-    let envelope = match (sender, Address::parse(address)) {
+    let envelope = match (sender, Address::parse(outgoing.to)) {
         (Some(Ok(sender)), Ok(recipient)) => Envelope { sender, recipient },
         _ => return unusable(Phase::Mail, "the mail names no sender, or its address is none"),
     };
@@ -110,8 +112,8 @@ where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<(), String>>,
 {
-    let Pinned { address, body, .. } = outgoing.pinned;
-    let to = match Number::parse(address) {
+    let body = &outgoing.pinned.body;
+    let to = match Number::parse(outgoing.to) {
         Ok(to) => to,
         Err(error) => return unusable(Phase::Connect, &error.to_string()),
     };
@@ -149,13 +151,14 @@ where
     let at = decision.at;
     let (message, channel, template) =
         (decision.message, decision.channel, decision.template.clone());
-    let Pinned { address, subject, body, .. } = outgoing.pinned.clone();
+    let Pinned { subject, body, .. } = outgoing.pinned.clone();
+    let to = outgoing.to.clone();
     let kept = tokio::task::spawn_blocking(move || {
         let note = Note {
             at,
             message,
             channel: channel.as_str(),
-            to: &address,
+            to: &to,
             subject: subject.as_deref(),
             template: &template,
         };

@@ -69,8 +69,8 @@ pub enum Error {
     /// The lane failed.
     #[error(transparent)]
     Lane(#[from] crate::store::Error),
-    /// The decisions or the dead letters can't be written.
-    #[error("can't write the decisions or the dead letters")]
+    /// What [`Watch`] is told can't be written, as it says.
+    #[error(transparent)]
     Write(#[from] std::io::Error),
 }
 

@@ -2,6 +2,7 @@
 
 use crate::engine::{Decision, Reason, Trace, TraceKind};
 use crate::model::Timestamp;
+use crate::store::{DeliveryRow, DeliveryStatus};
 
 /// One line of a customer's story.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +156,30 @@ impl Line {
         let sent = decision.withheld.is_none() && cancelled.is_none();
         let kind = if sent { Kind::Sent } else { Kind::Withheld };
         Self { at: decision.at, kind, journey: Some(decision.journey.to_string()), words }
+    }
+
+    /// Why a message that was to be sent did not go, or has not gone yet; nothing where there is
+    /// no more to tell.
+    #[must_use]
+    pub fn of_delivery(decision: &Decision, delivery: &DeliveryRow) -> Option<Self> {
+        use DeliveryStatus::{
+            Cancelled, Claimed, DotSent, Expired, InDoubt, MissedWindow, Refused, Sent, Started,
+            Waiting,
+        };
+        let why = delivery.detail.as_deref()?;
+        let what = format!("{} {}", decision.channel.as_str(), decision.template);
+        let words = match delivery.status {
+            Sent | Claimed | Started | DotSent => return None,
+            Waiting => {
+                let next = delivery.try_after.map(|at| format!(" and is tried again after {at}"));
+                format!("{what} did not go{}: {why}", next.unwrap_or_default())
+            }
+            Refused => format!("{what} could not be sent: {why}"),
+            Expired | MissedWindow | Cancelled => format!("{what} was not sent: {why}"),
+            InDoubt => format!("{what} may have been sent or not: {why}"),
+        };
+        let journey = Some(decision.journey.to_string());
+        Some(Self { at: delivery.changed, kind: Kind::Withheld, journey, words })
     }
 
     /// The line as text: when, which journey, what.

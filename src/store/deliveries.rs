@@ -65,7 +65,7 @@ pub struct DeliveryRow {
     pub try_after: Option<Timestamp>,
     /// The revision that is or was sent, once pinned.
     pub revision: Option<u32>,
-    /// Where it is or was sent; `None` before the first attempt and once erased.
+    /// Whom it is for; `None` before the first attempt and once erased.
     pub address: Option<Text>,
     /// The subject of a mail; `None` before the first attempt and once erased.
     pub subject: Option<Text>,
@@ -88,12 +88,12 @@ pub struct Claim {
     pub pinned: Option<Pinned>,
 }
 
-/// What the first attempt pinned: each further one sends the same bytes to the same address.
+/// What the first attempt pinned: each further one sends the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pinned {
     /// Which revision of the message this is.
     pub revision: u32,
-    /// Where it goes.
+    /// Whom it is for. Outside production it may go to another address.
     pub address: Text,
     /// Where a mail's bounces go.
     pub sender: Option<Text>,

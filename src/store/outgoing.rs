@@ -96,7 +96,8 @@ pub trait Outgoing: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Claim>, Error>> + Send;
 
     /// From claimed to started: the last look before the first byte. The lease, a stop, newer
-    /// content, holds and suppressions are read in the transaction that starts it.
+    /// content, holds and suppressions are read in the transaction that starts it. It does not wait
+    /// for a file that is locked, because the message's time may pass meanwhile.
     ///
     /// # Errors
     /// [`Error`] if the store can't be written; then it has not started.

@@ -44,6 +44,10 @@ pub struct SqliteStore {
     earlier: OnceCell<i64>,
     /// Whether something was erased since the file was opened.
     erased: AtomicBool,
+    /// Whether to wait for a program that has locked the file.
+    waits: AtomicBool,
+    /// Whether that was said.
+    held_up: AtomicBool,
     _lock: Option<Lock>,
 }
 
@@ -71,9 +75,7 @@ impl SqliteStore {
     pub async fn open_limited(path: &Path, limits: Limits) -> Result<Self, Error> {
         let Database { path, writer, readers, lock } = open(path, &KIND, limits).await?;
         let ledger = SqliteLedger::new(path, readers);
-        let erased = AtomicBool::new(false);
-        let earlier = OnceCell::new();
-        Ok(Self { writer: Mutex::new(writer), ledger, earlier, erased, _lock: Some(lock) })
+        Ok(Self::new(writer, ledger, Some(lock)))
     }
 
     /// Opens an existing store for small changes beside the worker that may be running on it:
@@ -84,9 +86,52 @@ impl SqliteStore {
     pub async fn open_beside(path: &Path) -> Result<Self, Error> {
         let ledger = SqliteLedger::open(path).await?;
         let writer = open_to_change(path, &KIND).await?;
-        let erased = AtomicBool::new(false);
+        Ok(Self::new(writer, ledger, None))
+    }
+
+    fn new(writer: SqliteConnection, ledger: SqliteLedger, lock: Option<Lock>) -> Self {
+        let no = || AtomicBool::new(false);
+        let writer = Mutex::new(writer);
         let earlier = OnceCell::new();
-        Ok(Self { writer: Mutex::new(writer), ledger, earlier, erased, _lock: None })
+        Self { writer, ledger, earlier, erased: no(), waits: no(), held_up: no(), _lock: lock }
+    }
+
+    /// Whether to wait for another program that holds the file, however long it does. A worker
+    /// that runs does, until it stops; else it is an error after two seconds.
+    pub fn wait_for_the_file(&self, waits: bool) {
+        self.waits.store(waits, Ordering::Relaxed);
+    }
+
+    /// Whether another program holds the file, and it is being waited for.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        self.held_up.load(Ordering::Relaxed)
+    }
+
+    /// Does a transaction, again and again while another program holds the file and it is to be
+    /// waited for. That is logged once; SQLite waits for two seconds each time.
+    async fn patiently<T, F>(&self, doing: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        loop {
+            match doing().await {
+                Err(error) if error.is_busy() && self.waits.load(Ordering::Relaxed) => {
+                    if !self.held_up.swap(true, Ordering::Relaxed) {
+                        let file = self.ledger.path.display();
+                        tracing::warn!(%file, "another program has locked the file: checkpoints and messages wait until it lets go (a SQL shell, a backup)");
+                    }
+                }
+                done => {
+                    if done.is_ok() && self.held_up.swap(false, Ordering::Relaxed) {
+                        tracing::info!(
+                            "the file is not locked any more: checkpoints and messages go on"
+                        );
+                    }
+                    return done;
+                }
+            }
+        }
     }
 
     /// Keeps the checkpoints of several lanes in one transaction: all of them or none.
@@ -99,14 +144,18 @@ impl SqliteStore {
             let changes = Changes::new(std::mem::take(&mut checkpoint.messages))?;
             prepared.push((lease, checkpoint, changes));
         }
-        let mut writer = self.writer.lock().await;
-        let mut transaction =
-            writer.begin_with("BEGIN IMMEDIATE").await.map_err(self.failed("a checkpoint"))?;
-        for (lease, checkpoint, changes) in &prepared {
-            write::checkpoint(&mut transaction, &self.ledger, *lease, checkpoint, changes).await?;
-            self.erased.fetch_or(!checkpoint.erased.is_empty(), Ordering::Relaxed);
-        }
-        transaction.commit().await.map_err(self.failed("a checkpoint"))
+        self.patiently(|| async {
+            let mut writer = self.writer.lock().await;
+            let mut transaction =
+                writer.begin_with("BEGIN IMMEDIATE").await.map_err(self.failed("a checkpoint"))?;
+            for (lease, checkpoint, changes) in &prepared {
+                write::checkpoint(&mut transaction, &self.ledger, *lease, checkpoint, changes)
+                    .await?;
+                self.erased.fetch_or(!checkpoint.erased.is_empty(), Ordering::Relaxed);
+            }
+            transaction.commit().await.map_err(self.failed("a checkpoint"))
+        })
+        .await
     }
 
     /// Closes the store after the last checkpoint, with all of it in the file itself.

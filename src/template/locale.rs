@@ -7,7 +7,8 @@ pub(super) type Locale = Text;
 
 /// Whether a text has the shape of a language tag (BCP 47): two or three lower-case letters, then
 /// parts of two to eight letters or digits.
-pub(super) fn is_locale(text: &str) -> bool {
+#[must_use]
+pub fn is_locale(text: &str) -> bool {
     let mut parts = text.split('-');
     let language = parts.next().unwrap_or_default();
     let first =

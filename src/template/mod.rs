@@ -44,6 +44,7 @@ use crate::model::{MessageChannel, Zone};
 
 pub use data::Frame;
 pub use functions::{FUNCTIONS, Function, Misuse};
+pub use locale::is_locale;
 pub use read::{FILE_BYTES_MAX, FILES_MAX, ReadError, TemplateFile};
 pub use render::{LINE_BYTES_MAX, OUTPUT_BYTES_MAX, Place, RenderError, SMS_BYTES_MAX};
 pub use sample::example_shop;

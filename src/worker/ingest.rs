@@ -308,9 +308,10 @@ impl Ingest {
         Ok(())
     }
 
-    /// Takes what lanes left in the outbox.
+    /// Takes what lanes left in the outbox; later, while another program has locked the store:
+    /// whoever posts events must not wait for that.
     async fn relay(&mut self) -> Result<(), Error> {
-        loop {
+        while !self.store.is_held_up() {
             let rows = self.store.outbox_pending(OUTBOX_MAX).await?;
             if rows.is_empty() {
                 return Ok(());
@@ -319,8 +320,13 @@ impl Ingest {
             let relayed = rows.into_iter().map(|row| (row.id, row.record)).collect();
             let at = self.clock.now();
             self.log.append(Append { at, relayed, ..Append::default() }).await?;
-            self.store.outbox_done(&ids).await?;
+            match self.store.outbox_done(&ids).await {
+                // They are relayed once more, and the log leaves out what it has.
+                Err(error) if error.is_busy() => return Ok(()),
+                done => done?,
+            }
         }
+        Ok(())
     }
 
     /// Writes a submission, and those that wait behind it.

@@ -185,6 +185,7 @@ pub async fn run<C: Clock>(
         ingest::Ingest::open(log, identify, Arc::clone(&store), Arc::clone(&clock), &options)
             .await?;
     let sources = ingest.sources(&options);
+    store.wait_for_the_file(true);
     let mut ingesting = tokio::spawn(ingest.run(queue, woken, ending));
     let mut lanes = tokio::task::JoinSet::new();
     for (partition, timeline) in (0_u32..).zip(timelines) {
@@ -233,6 +234,8 @@ pub async fn run<C: Clock>(
             }
         }
     }
+    // What is kept by now is enough: a stop is not held up by another program.
+    store.wait_for_the_file(false);
     match failed {
         Some(Ok(())) => return Err(Error::Task("a part of the worker")),
         Some(Err(error)) => return Err(error),

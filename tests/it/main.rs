@@ -16,6 +16,7 @@ mod kafka;
 mod layers;
 mod log;
 mod mail;
+mod mail_server;
 mod properties;
 mod real;
 mod replay;

@@ -68,6 +68,41 @@ fn a_replay_without_room_for_its_lines_has_failed() {
     assert!(said.contains("No space left on device"), "{said}");
 }
 
+/// Linux has a file that stands for a full disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_replay_without_room_for_its_messages_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = waypost().args(["generate", "--customers", "150", "--days", "3"]).output();
+    std::fs::write(path("week.ndjson"), made.expect("the command runs").stdout).expect("the file");
+    std::fs::create_dir(path("mails")).expect("a folder");
+    std::os::unix::fs::symlink("/dev/full", path("mails/index.ndjson")).expect("a link");
+    let done = waypost()
+        .args(["replay", "--events", &path("week.ndjson"), "--render", &path("mails")])
+        .output()
+        .expect("the command starts");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(3), "{said}");
+    assert!(said.contains("error: can't write the rendered messages: "), "{said}");
+    assert!(said.contains("free disk space") && !said.contains("the decisions"), "{said}");
+}
+
+#[test]
+fn a_cart_without_end_is_a_dead_letter_with_the_limit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let row = cart("2026-08-01T00:00:00Z", "1");
+    let item = r#"{"sku":"A","price":"50","currency":"EUR"}"#;
+    let long = row.replace(item, &vec![item; 100_000].join(","));
+    let events = write(folder.path(), "events.ndjson", &format!("{row}{long}"));
+    let done = waypost().args(["replay", "--events", &events]).output().expect("it starts");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(said.contains("1 applied") && said.contains("1 dead letters"), "{said}");
+    assert!(said.contains("events.ndjson:2: the record has "), "{said}");
+    assert!(said.contains("the limit is 1048576; split it"), "{said}");
+}
+
 #[test]
 fn every_message_of_a_replay_is_rendered() {
     let folder = tempfile::tempdir().expect("a folder");

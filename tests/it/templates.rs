@@ -190,6 +190,9 @@ fn preview_shows_what_a_customer_would_get() {
         (&["mail", "--as", "sms"], 3, "template mail has nothing for sms"),
         (&["cart", "--all-locales"], 3, "--out DIR"),
         (&["cart", "--data", "none.json"], 3, "can't read none.json"),
+        (&["cart", "--locale", "zz_!!"], 2, "a language is written as in nl or nl-BE"),
+        (&["cart", "--templates", "none"], 3, "there are no templates at none; "),
+        (&["cart", "--templates", "none"], 3, "`templates:` in waypost.yaml, --templates for"),
     ] {
         let (found, _, told) = run(arguments);
         assert!(found == Some(code) && told.contains(said), "{arguments:?}: {told}");

@@ -16,6 +16,10 @@ use super::super::{
 use super::suppressions::{suppress, suppressed};
 use super::{SqliteLedger, SqliteStore};
 
+/// What a claim reads of a message: id, tries before, and what the first of them pinned.
+type ClaimedRow =
+    (Vec<u8>, u32, Option<u32>, Option<String>, Option<String>, Option<String>, Option<Vec<u8>>);
+
 impl Outgoing for SqliteStore {
     type Ledger = SqliteLedger;
 
@@ -67,49 +71,7 @@ impl Outgoing for SqliteStore {
     }
 
     async fn claim(&self, now: Timestamp, limit: u32) -> Result<Vec<Claim>, Error> {
-        type Row = (
-            Vec<u8>,
-            u32,
-            Option<u32>,
-            Option<String>,
-            Option<String>,
-            Option<String>,
-            Option<Vec<u8>>,
-        );
-        let failed = self.failed("claiming messages");
-        let mut writer = self.writer.lock().await;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
-        let lease: i64 =
-            sqlx::query_scalar("UPDATE store SET last_lease = last_lease + 1 RETURNING last_lease")
-                .fetch_one(&mut *transaction)
-                .await
-                .map_err(&failed)?;
-        let rows: Vec<Row> = sqlx::query_as(
-            "UPDATE deliveries SET status = 'claimed', changed = ?1, lease = ?3
-             WHERE message IN (
-                 SELECT waiting.message FROM deliveries AS waiting
-                 JOIN lanes ON lanes.partition = waiting.partition
-                 JOIN messages ON messages.message = waiting.message
-                 WHERE waiting.status = 'waiting' AND waiting.ready <= lanes.watermark
-                     AND waiting.try_after <= ?1
-                     AND NOT EXISTS (SELECT 1 FROM holds WHERE kind = 'all'
-                         OR (kind = 'channel' AND name = messages.channel)
-                         OR (kind = 'journey' AND name = messages.journey)
-                         OR (kind = 'template' AND name = messages.template))
-                 ORDER BY waiting.ready, waiting.message LIMIT ?2)
-             RETURNING message, attempts, revision, address, sender, subject, body",
-        )
-        .bind(now.ms())
-        .bind(limit)
-        .bind(lease)
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(&failed)?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        transaction.commit().await.map_err(failed)?;
-        drop(writer);
+        let (lease, rows) = self.patiently(|| self.claim_rows(now, limit)).await?;
         let mut claims = Vec::with_capacity(rows.len());
         for (id, attempts, revision, address, sender, subject, body) in rows {
             let id = MessageId::from_bytes(rows::sixteen(&id).map_err(self.ledger.unreadable())?);
@@ -200,16 +162,20 @@ impl Outgoing for SqliteStore {
     }
 
     async fn dot_sent(&self, claim: &Claim, now: Timestamp) -> Result<(), Error> {
-        let moved = sqlx::query(
-            "UPDATE deliveries SET status = 'dot_sent', changed = ?
-             WHERE message = ? AND status = 'started' AND lease = ?",
-        )
-        .bind(now.ms())
-        .bind(claim.message.decision.message.to_bytes().to_vec())
-        .bind(claim.lease)
-        .execute(&mut *self.writer.lock().await)
-        .await
-        .map_err(self.failed("keeping that a message is out"))?;
+        let moved = self
+            .patiently(|| async {
+                sqlx::query(
+                    "UPDATE deliveries SET status = 'dot_sent', changed = ?
+                     WHERE message = ? AND status = 'started' AND lease = ?",
+                )
+                .bind(now.ms())
+                .bind(claim.message.decision.message.to_bytes().to_vec())
+                .bind(claim.lease)
+                .execute(&mut *self.writer.lock().await)
+                .await
+                .map_err(self.failed("keeping that a message is out"))
+            })
+            .await?;
         if moved.rows_affected() == 0 {
             let message = claim.message.decision.message;
             return Err(Error::not_ours(message));
@@ -231,23 +197,26 @@ impl Outgoing for SqliteStore {
         detail: &str,
         now: Timestamp,
     ) -> Result<(), Error> {
-        sqlx::query(
-            "UPDATE deliveries SET lease = NULL, try_after = ?, detail = ?, changed = ?, attempts = ?,
-                 status = CASE WHEN EXISTS (SELECT 1 FROM messages
-                         WHERE messages.message = deliveries.message
-                             AND messages.status = 'decided' AND messages.data IS NOT NULL)
-                     THEN 'waiting' ELSE 'cancelled' END
-             WHERE message = ? AND lease = ? AND status IN ('claimed', 'started', 'dot_sent')",
-        )
-        .bind(try_after.ms())
-        .bind(short(detail))
-        .bind(now.ms())
-        .bind(if counts { claim.attempts + 1 } else { claim.attempts })
-        .bind(claim.message.decision.message.to_bytes().to_vec())
-        .bind(claim.lease)
-        .execute(&mut *self.writer.lock().await)
-        .await
-        .map_err(self.failed("putting a message back"))?;
+        self.patiently(|| async {
+            sqlx::query(
+                "UPDATE deliveries SET lease = NULL, try_after = ?, detail = ?, changed = ?,
+                     attempts = ?, status = CASE WHEN EXISTS (SELECT 1 FROM messages
+                             WHERE messages.message = deliveries.message
+                                 AND messages.status = 'decided' AND messages.data IS NOT NULL)
+                         THEN 'waiting' ELSE 'cancelled' END
+                 WHERE message = ? AND lease = ? AND status IN ('claimed', 'started', 'dot_sent')",
+            )
+            .bind(try_after.ms())
+            .bind(short(detail))
+            .bind(now.ms())
+            .bind(if counts { claim.attempts + 1 } else { claim.attempts })
+            .bind(claim.message.decision.message.to_bytes().to_vec())
+            .bind(claim.lease)
+            .execute(&mut *self.writer.lock().await)
+            .await
+            .map_err(self.failed("putting a message back"))
+        })
+        .await?;
         Ok(())
     }
 
@@ -300,6 +269,48 @@ impl Outgoing for SqliteStore {
 }
 
 impl SqliteStore {
+    /// The lease of a claim, and what it holds.
+    async fn claim_rows(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<(i64, Vec<ClaimedRow>), Error> {
+        let failed = self.failed("claiming messages");
+        let mut writer = self.writer.lock().await;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        let lease: i64 =
+            sqlx::query_scalar("UPDATE store SET last_lease = last_lease + 1 RETURNING last_lease")
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(&failed)?;
+        let rows: Vec<ClaimedRow> = sqlx::query_as(
+            "UPDATE deliveries SET status = 'claimed', changed = ?1, lease = ?3
+             WHERE message IN (
+                 SELECT waiting.message FROM deliveries AS waiting
+                 JOIN lanes ON lanes.partition = waiting.partition
+                 JOIN messages ON messages.message = waiting.message
+                 WHERE waiting.status = 'waiting' AND waiting.ready <= lanes.watermark
+                     AND waiting.try_after <= ?1
+                     AND NOT EXISTS (SELECT 1 FROM holds WHERE kind = 'all'
+                         OR (kind = 'channel' AND name = messages.channel)
+                         OR (kind = 'journey' AND name = messages.journey)
+                         OR (kind = 'template' AND name = messages.template))
+                 ORDER BY waiting.ready, waiting.message LIMIT ?2)
+             RETURNING message, attempts, revision, address, sender, subject, body",
+        )
+        .bind(now.ms())
+        .bind(limit)
+        .bind(lease)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        if rows.is_empty() {
+            return Ok((lease, Vec::new()));
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok((lease, rows))
+    }
+
     /// The newest lease when this was first asked, before anything was claimed here: this process
     /// is the only one that claims, so whatever has such a lease was left by an earlier one.
     async fn earlier(&self) -> Result<i64, Error> {
@@ -332,6 +343,17 @@ impl SqliteStore {
     }
 
     async fn end_if(
+        &self,
+        message: &StoredMessage,
+        from: &[&str],
+        lease: Option<i64>,
+        end: &End,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.patiently(|| self.end_now(message, from, lease, end, now)).await
+    }
+
+    async fn end_now(
         &self,
         message: &StoredMessage,
         from: &[&str],

@@ -1,213 +1,30 @@
 //! Tries and their ends, with a clock that is set and a mail server that does as it is told.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use waypost::config::{Audience, Secret};
-use waypost::deliver::{Composer, Delivery, Routes, Way};
+use waypost::config::Audience;
+use waypost::deliver::Way;
 use waypost::engine::Decision;
-use waypost::journey::{Class, Rules, Shop};
-use waypost::mail::{Security, Smtp, SmtpSettings, Timeouts};
-use waypost::model::{MINUTE_MS, Text, Timestamp};
+use waypost::mail::Timeouts;
+use waypost::model::{EventName, MINUTE_MS, Text, Timestamp};
 use waypost::provider::Caught;
-use waypost::store::{
-    DeliveryRow, DeliveryStatus, Listing, MessageChange, MessageFilter, Outgoing,
-};
-use waypost::template::{TemplateFile, Templates};
+use waypost::store::{DeliveryStatus, Listing, MessageChange, Outgoing};
 
-use super::last_check::{Desk, MESSAGE, decision};
+use super::last_check::Desk;
+use super::work::{DEADLINE, Work, marketing, to, to_port};
+use crate::mail_server::Does::{Says, Stalls};
+use crate::mail_server::{DOT, GREETING, MailServer, Script, TAKES};
 
-/// No condition may take longer to come true on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// What the server answers, from the greeting on; the first line that begins so counts.
-type Script = &'static [(&'static str, &'static str)];
-
-const TAKES: Script = &[];
-const DEFERS: Script = &[("RCPT", "450 4.2.1 try later")];
-const CONTENT: Script = &[(".", "554 5.6.0 not this")];
-const WRONG_PASSWORD: Script = &[("AUTH", "535 5.7.8 who are you")];
-
-struct Server {
-    address: SocketAddr,
-    script: Arc<Mutex<Script>>,
-    said: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address");
-        let (script, said) = (Arc::new(Mutex::new(script)), Arc::new(Mutex::default()));
-        let (asks, keeps) = (Arc::clone(&script), Arc::clone(&said));
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let (script, keeps) = (*asks.lock().expect("nobody panicked"), Arc::clone(&keeps));
-                // A client that goes away ends its conversation.
-                std::thread::spawn(move || talk(client.ok()?, script, &keeps));
-            }
-        });
-        Self { address, script, said }
-    }
-
-    fn becomes(&self, script: Script) {
-        *self.script.lock().expect("nobody panicked") = script;
-    }
-
-    /// What clients said that begins so.
-    fn heard(&self, begin: &str) -> Vec<String> {
-        let said = self.said.lock().expect("nobody panicked");
-        said.iter().filter(|line| line.starts_with(begin)).cloned().collect()
-    }
-
-    fn smtp(&self) -> Smtp {
-        let settings = SmtpSettings {
-            host: "127.0.0.1".into(),
-            port: self.address.port(),
-            security: Security::None,
-            allow_clear: false,
-            hello: "shop.example".into(),
-            login: Some(("shop".into(), Secret::new("secret"))),
-            ca_file: None,
-            timeouts: Timeouts::default(),
-        };
-        Smtp::new(settings).expect("settings")
-    }
-}
-
-fn talk(mut client: TcpStream, script: Script, keeps: &Mutex<Vec<String>>) -> Option<()> {
-    let mut lines = BufReader::new(client.try_clone().ok()?).lines();
-    client.write_all(b"220 mail.example\r\n").ok()?;
-    let answer = |line: &str| {
-        let scripted = script.iter().find(|(begin, _)| line.starts_with(begin));
-        scripted.map(|(_, answer)| *answer)
-    };
-    while let Some(Ok(line)) = lines.next() {
-        keeps.lock().ok()?.push(line.clone());
-        let reply = match line.get(..4)? {
-            "EHLO" => "250-mail.example\r\n250 AUTH PLAIN",
-            "DATA" => {
-                client.write_all(b"354 go on\r\n").ok()?;
-                for line in lines.by_ref().map_while(Result::ok) {
-                    if line == "." {
-                        break;
-                    }
-                }
-                answer(".").unwrap_or("250 2.0.0 taken")
-            }
-            "AUTH" => answer(&line).unwrap_or("235 2.7.0 welcome"),
-            "QUIT" => return client.write_all(b"221 bye\r\n").ok(),
-            _ => answer(&line).unwrap_or("250 2.1.0 fine"),
-        };
-        client.write_all(format!("{reply}\r\n").as_bytes()).ok()?;
-    }
-    Some(())
-}
-
-/// Delivery at work on a desk's one message.
-struct Work {
-    desk: Desk,
-    clock: Arc<AtomicI64>,
-    woken: watch::Sender<u64>,
-    stop: watch::Sender<bool>,
-    task: tokio::task::JoinHandle<Result<(), waypost::store::Error>>,
-}
-
-impl Work {
-    async fn begin(decision: Decision, email: Way<Smtp>, audience: Audience) -> Self {
-        let template = "---\nsubject: Hello\npreheader: It is us.\n---\n<html lang=\"en\"><body>\
-                        <p>{{cart.count}} {{default unsubscribe_url \"\"}}</p></body></html>\n";
-        let files = [
-            ("cart/first/email.html", template),
-            ("cart/first/sample.json", "{ \"cart\": { \"count\": 1 } }"),
-        ];
-        let files = files.map(|(path, text)| TemplateFile {
-            path: path.to_owned(),
-            bytes: text.as_bytes().to_vec(),
-        });
-        let (templates, report) = Templates::compile(&files, "templates");
-        assert!(!report.has_errors(), "{}", report.render(false));
-        let shop = Shop { sender: Some("shop@shop.example".into()), ..Shop::default() };
-        let rules = Rules { default_shop: shop, ..Rules::default() };
-        let desk = <Desk>::new(decision).await;
-        let clock = Arc::new(AtomicI64::new(2_000));
-        let (woken, wakes) = watch::channel(0);
-        let (stop, stops) = watch::channel(false);
-        let time = Arc::clone(&clock);
-        let caught = tempfile::tempdir().expect("a folder");
-        let composer = Composer {
-            templates,
-            rules: Arc::new(rules),
-            keys: Arc::from([]),
-            secret: desk.store.ledger().secret_key().await.expect("a key"),
-            pages: "http://127.0.0.1:1".into(),
-            mark: "",
-        };
-        let delivery = Delivery {
-            store: Arc::clone(&desk.store),
-            composer: watch::channel(Arc::new(composer)).1,
-            routes: Routes {
-                email,
-                sms: Way::Caught(Arc::new(Caught::open(caught.path()).expect("a folder"))),
-                audience,
-            },
-            at_once: 2,
-            now: Arc::new(move || Timestamp::from_ms(time.load(Ordering::SeqCst))),
-            outbox: watch::channel(0).0,
-        };
-        let task = tokio::spawn(delivery.run(wakes, stops));
-        Self { desk, clock, woken, stop, task }
-    }
-
-    /// Moves the clock on, as checkpoints would wake delivery.
-    fn later(&self, ms: i64) {
-        self.clock.fetch_add(ms, Ordering::SeqCst);
-        self.woken.send_modify(|count| *count += 1);
-    }
-
-    /// Waits until the message's way out looks so.
-    async fn until(&self, what: &str, wanted: impl Fn(&DeliveryRow) -> bool) -> DeliveryRow {
-        let filter = MessageFilter { message: Some(MESSAGE), limit: 1, ..MessageFilter::default() };
-        let looking = async {
-            loop {
-                let found = self.desk.store.ledger().messages(&filter).await.expect("messages");
-                let row = found[0].1.clone().expect("a delivery");
-                if wanted(&row) {
-                    return row;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let found = tokio::time::timeout(DEADLINE, looking).await;
-        found.unwrap_or_else(|_| panic!("waited too long for {what}"))
-    }
-
-    async fn ends(&self, status: DeliveryStatus, detail: &str) {
-        let row = self.until(status.as_str(), |row| row.status.is_final()).await;
-        assert_eq!(row.status, status, "{row:?}");
-        let said = row.detail.unwrap_or_default();
-        assert!(said.contains(detail), "no `{detail}` in `{said}`");
-    }
-
-    async fn stops(self) {
-        self.stop.send_replace(true);
-        self.task.await.expect("no panic").expect("no fault of the store");
-    }
-}
-
-fn marketing() -> Decision {
-    let data = "{\"customer\":{\"email\":\"ann@shop.example\"},\"cart\":{\"count\":1}}";
-    Decision { data: data.into(), ..decision(Class::Marketing, None) }
-}
+const DEFERS: Script = &[("RCPT", Says("450 4.2.1 try later"))];
+const CONTENT: Script = &[(DOT, Says("554 5.6.0 not this"))];
+const WRONG_PASSWORD: Script = &[("AUTH", Says("535 5.7.8 who are you"))];
 
 #[tokio::test]
 async fn what_is_put_off_is_tried_again_and_goes() {
-    let server = Server::start(DEFERS);
-    let work = Work::begin(marketing(), Way::Provider(server.smtp()), Audience::Everybody).await;
+    let server = MailServer::start(DEFERS);
+    let work = Work::begin(marketing(), to(&server), Audience::Everybody).await;
     let row = work.until("the first try", |row| row.attempts == 1 && row.try_after.is_some()).await;
     assert_eq!(row.status, DeliveryStatus::Waiting);
     assert!(row.detail.unwrap_or_default().contains("4.2.1 try later"));
@@ -222,8 +39,8 @@ async fn what_is_put_off_is_tried_again_and_goes() {
 
 #[tokio::test]
 async fn a_message_that_is_put_off_too_often_is_refused() {
-    let server = Server::start(DEFERS);
-    let work = Work::begin(marketing(), Way::Provider(server.smtp()), Audience::Everybody).await;
+    let server = MailServer::start(DEFERS);
+    let work = Work::begin(marketing(), to(&server), Audience::Everybody).await;
     for tries in 1..=6 {
         work.until("a try", |row| row.attempts == tries && row.status == DeliveryStatus::Waiting)
             .await;
@@ -236,17 +53,17 @@ async fn a_message_that_is_put_off_too_often_is_refused() {
 
 #[tokio::test]
 async fn a_message_that_is_put_off_beyond_its_time_expires() {
-    let server = Server::start(DEFERS);
+    let server = MailServer::start(DEFERS);
     let expires = Some(Timestamp::from_ms(10_000));
     let given = Decision { expires, ..marketing() };
-    let work = Work::begin(given, Way::Provider(server.smtp()), Audience::Everybody).await;
+    let work = Work::begin(given, to(&server), Audience::Everybody).await;
     work.ends(DeliveryStatus::Expired, "no try is left in its time").await;
     work.stops().await;
 }
 
 #[tokio::test]
 async fn what_comes_too_late_is_not_begun() {
-    let server = Server::start(TAKES);
+    let server = MailServer::start(TAKES);
     let past = Some(Timestamp::from_ms(1_999));
     for (given, status, detail) in [
         (Decision { expires: past, ..marketing() }, DeliveryStatus::Expired, "its time had passed"),
@@ -256,7 +73,7 @@ async fn what_comes_too_late_is_not_begun() {
             "its send window had closed",
         ),
     ] {
-        let work = Work::begin(given, Way::Provider(server.smtp()), Audience::Everybody).await;
+        let work = Work::begin(given, to(&server), Audience::Everybody).await;
         work.ends(status, detail).await;
         work.stops().await;
     }
@@ -265,8 +82,8 @@ async fn what_comes_too_late_is_not_begun() {
 
 #[tokio::test]
 async fn with_a_wrong_password_messages_wait_and_go_later() {
-    let server = Server::start(WRONG_PASSWORD);
-    let work = Work::begin(marketing(), Way::Provider(server.smtp()), Audience::Everybody).await;
+    let server = MailServer::start(WRONG_PASSWORD);
+    let work = Work::begin(marketing(), to(&server), Audience::Everybody).await;
     let row = work.until("the refusal", |row| row.try_after.is_some()).await;
     assert_eq!((row.status, row.attempts), (DeliveryStatus::Waiting, 0), "it does not count");
     assert!(row.detail.unwrap_or_default().contains("5.7.8 who are you"));
@@ -278,10 +95,9 @@ async fn with_a_wrong_password_messages_wait_and_go_later() {
 
 #[tokio::test]
 async fn an_outage_of_days_ends_no_message() {
-    let server = Server::start(TAKES);
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
-    let nobody = Server { address: SocketAddr::from(([127, 0, 0, 1], port)), ..server };
-    let work = Work::begin(marketing(), Way::Provider(nobody.smtp()), Audience::Everybody).await;
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it");
+    let way = to_port(nobody.port(), Timeouts::default());
+    let work = Work::begin(marketing(), way, Audience::Everybody).await;
     for tries in 1..=12 {
         let row = work
             .until("a try", |row| row.attempts == tries && row.status == DeliveryStatus::Waiting)
@@ -294,8 +110,8 @@ async fn an_outage_of_days_ends_no_message() {
 
 #[tokio::test]
 async fn content_that_is_refused_is_not_sent_again_and_says_nothing_of_the_address() {
-    let server = Server::start(CONTENT);
-    let work = Work::begin(marketing(), Way::Provider(server.smtp()), Audience::Everybody).await;
+    let server = MailServer::start(CONTENT);
+    let work = Work::begin(marketing(), to(&server), Audience::Everybody).await;
     work.ends(DeliveryStatus::Refused, "5.6.0 not this").await;
     assert_eq!(server.heard("DATA").len(), 1);
     work.stops().await;
@@ -303,7 +119,7 @@ async fn content_that_is_refused_is_not_sent_again_and_says_nothing_of_the_addre
 
 #[tokio::test]
 async fn what_can_not_be_put_together_is_refused_with_the_reason() {
-    let server = Server::start(TAKES);
+    let server = MailServer::start(TAKES);
     let with = |data: &str| Decision { data: data.into(), ..marketing() };
     for (given, detail) in [
         (Decision { template: Text::const_new("cart/gone"), ..marketing() }, "cart/gone"),
@@ -315,25 +131,65 @@ async fn what_can_not_be_put_together_is_refused_with_the_reason() {
         ),
         (with("not JSON"), "damaged"),
     ] {
-        let work = Work::begin(given, Way::Provider(server.smtp()), Audience::Everybody).await;
+        let work = Work::begin(given, to(&server), Audience::Everybody).await;
         work.ends(DeliveryStatus::Refused, detail).await;
         work.stops().await;
     }
     assert_eq!(server.heard("EHLO").len(), 0);
 }
 
-#[tokio::test]
-async fn outside_production_mails_are_redirected() {
-    let server = Server::start(TAKES);
-    let audience = Audience::Only {
+/// Outside production, with everything redirected.
+fn redirected() -> Audience {
+    Audience::Only {
         only_to: Vec::new(),
         redirect_email: Some("us@shop.example".into()),
         redirect_sms: None,
-    };
-    let work = Work::begin(marketing(), Way::Provider(server.smtp()), audience).await;
-    work.ends(DeliveryStatus::Sent, "taken").await;
+    }
+}
+
+#[tokio::test]
+async fn outside_production_mails_are_redirected() {
+    let server = MailServer::start(TAKES);
+    let work = Work::begin(marketing(), to(&server), redirected()).await;
+    work.ends(DeliveryStatus::Sent, "redirected: 2.0.0 taken").await;
     assert_eq!(server.heard("RCPT"), ["RCPT TO:<us@shop.example>"]);
     work.stops().await;
+}
+
+#[tokio::test]
+async fn what_is_redirected_asks_for_the_customers_own_suppression() {
+    let server = MailServer::start(TAKES);
+    for (suppressed, status, detail) in [
+        ("ann@shop.example", DeliveryStatus::Cancelled, "suppressed: unsubscribed"),
+        ("us@shop.example", DeliveryStatus::Sent, "taken"),
+    ] {
+        let desk = <Desk>::new(marketing()).await;
+        desk.suppress_address(suppressed).await;
+        let work = Work::on(desk, to(&server), redirected()).await;
+        work.ends(status, detail).await;
+        work.stops().await;
+    }
+    assert_eq!(server.heard("RCPT").len(), 1);
+}
+
+#[tokio::test]
+async fn a_bad_redirection_says_nothing_of_the_customer() {
+    let server = MailServer::start(&[("RCPT", Says("550 5.1.1 no such user"))]);
+    for (audience, told, bounced) in [
+        (redirected(), EventName::EmailFailed, false),
+        (Audience::Everybody, EventName::EmailBounced, true),
+    ] {
+        let work = Work::begin(marketing(), to(&server), audience).await;
+        work.ends(DeliveryStatus::Refused, "5.1.1 no such user").await;
+        assert_eq!(work.desk.told().await, [told]);
+        // The same reminder again: whether its address is suppressed.
+        let again = Decision { message: waypost::model::MessageId(9), ..marketing() };
+        let Work { mut desk, stop, task, .. } = work;
+        stop.send_replace(true);
+        task.await.expect("no panic").expect("no fault of the store");
+        desk.checkpoint(vec![MessageChange::Decided(Box::new(again))], &[]).await;
+        assert_eq!(desk.is_suppressed().await, bounced);
+    }
 }
 
 #[tokio::test]
@@ -357,12 +213,8 @@ async fn a_folder_that_can_not_be_written_loses_no_caught_mail() {
 #[tokio::test]
 async fn a_stalled_message_does_not_keep_the_others() {
     // A server that never greets takes one of two places; the other goes on.
-    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let server = Server::start(TAKES);
-    let address = silent.local_addr().expect("its address");
-    let stalls = Server { address, script: Arc::clone(&server.script), said: Arc::default() };
-    let mut work =
-        Work::begin(marketing(), Way::Provider(stalls.smtp()), Audience::Everybody).await;
+    let silent = MailServer::start(&[(GREETING, Stalls)]);
+    let mut work = Work::begin(marketing(), to(&silent), Audience::Everybody).await;
     work.until("the first to start", |row| row.status == DeliveryStatus::Started).await;
     let second = Decision { message: waypost::model::MessageId(9), ..marketing() };
     work.desk.checkpoint(vec![MessageChange::Decided(Box::new(second))], &[]).await;

@@ -168,6 +168,26 @@ impl<S: Outgoing + Store> Desk<S> {
         self.store.commit(self.lease, checkpoint).await.expect("a checkpoint");
     }
 
+    /// Somebody's address is suppressed.
+    pub(super) async fn suppress_address(&self, address: &str) {
+        let key = self.store.ledger().secret_key().await.expect("a key");
+        let suppression = Suppression {
+            channel: MessageChannel::Email,
+            address: address_hash(&key, MessageChannel::Email, address),
+            topic: None,
+            reason: SuppressionReason::Unsubscribed,
+            at: at(1_900),
+        };
+        self.store.unsubscribe(&suppression, CUSTOMER).await.expect("kept");
+    }
+
+    /// Whether a waiting message to the customer is stopped by a suppression.
+    pub(super) async fn is_suppressed(&self) -> bool {
+        let claim = self.claim().await.expect("a claim");
+        let begin = self.store.start(&claim, &pinned(1), at(2_000)).await.expect("an answer");
+        matches!(begin, Begin::Suppressed(_))
+    }
+
     async fn suppress(&self, topic: Option<&str>, reason: SuppressionReason) -> bool {
         self.suppress_at(topic, reason, at(1_900)).await
     }
@@ -196,7 +216,7 @@ impl<S: Outgoing + Store> Desk<S> {
     }
 
     /// The names of the events that were left for the log.
-    async fn told(&self) -> Vec<EventName> {
+    pub(super) async fn told(&self) -> Vec<EventName> {
         let rows = self.store.outbox_pending(100).await.expect("the outbox");
         let name = |record| match record {
             Record::Event(event) => event.event.name,

@@ -2,7 +2,7 @@
 
 mod build;
 mod judged;
-mod postfix;
+pub(crate) mod postfix;
 mod server;
 mod smtp;
 

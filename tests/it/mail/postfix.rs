@@ -8,7 +8,7 @@ use waypost::mail::{Security, SmtpSettings, Timeouts};
 
 use super::server::{envelope, send, settings, told};
 use super::{fixture, reminder};
-use crate::support::{full, is_root, root};
+use crate::support::{free_port, full, is_root, root};
 
 const SINK: &str = "/usr/sbin/smtp-sink";
 
@@ -51,12 +51,6 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A port that was free a moment ago; the programs can't be given an open socket.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("a port").port()
 }
 
 #[tokio::test]
@@ -107,8 +101,8 @@ async fn smtp_sink_breaks_off_in_each_phase() {
     }
 }
 
-/// Postfix in a folder of its own, which takes mail and throws it away.
-struct Postfix {
+/// Postfix in a folder of its own.
+pub(crate) struct Postfix {
     program: Program,
     folder: TempDir,
 }
@@ -123,7 +117,8 @@ impl Drop for Postfix {
 }
 
 impl Postfix {
-    fn start() -> Self {
+    /// Starts one that hands all mail to a transport; `discard:` throws it away.
+    pub(crate) fn start(transport: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         let (conf, at) = (folder.path().join("conf"), folder.path().display());
@@ -142,8 +137,8 @@ impl Postfix {
              inet_interfaces = loopback-only\n\
              myhostname = localhost\n\
              mydestination =\n\
-             default_transport = discard:\n\
-             relay_transport = discard:\n\
+             default_transport = {transport}\n\
+             relay_transport = {transport}\n\
              smtpd_relay_restrictions = permit_mynetworks, reject\n\
              smtpd_recipient_restrictions = check_recipient_access inline:{{\
               {{gone@shop.example = 550 5.1.1 no such user}},\
@@ -171,6 +166,10 @@ impl Postfix {
         let program = Program::start(command.arg("-c").arg(&conf).arg("start-fg"), port);
         Self { program, folder }
     }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.program.port
+    }
 }
 
 fn run(program: &str, arguments: &[&str]) {
@@ -184,7 +183,7 @@ async fn postfix_takes_refuses_and_defers() {
     if !full(test, "it needs Debian's postfix") || !root(test, "Postfix starts as root only") {
         return;
     }
-    let postfix = Postfix::start();
+    let postfix = Postfix::start("discard:");
     let message = reminder().build(&[]).expect("it is built");
     for (security, recipient, expected) in [
         (Security::None, "ann@shop.example", "accepted: 2.0.0 Ok: queued as "),

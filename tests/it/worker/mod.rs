@@ -8,10 +8,12 @@ mod import;
 mod kill;
 mod lanes;
 mod merge;
+mod race;
 mod releases;
 mod report;
 mod sending;
 pub(crate) mod shop;
+mod sms;
 mod stop;
 mod why;
 

@@ -195,6 +195,43 @@ impl Shop {
         number(&self.path(file), sql)
     }
 
+    /// The rows that a query of one of the files gives.
+    pub(super) fn rows<T>(&self, file: &str, sql: &str) -> Vec<T>
+    where
+        T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
+    {
+        in_runtime(async {
+            let mut file = read(&self.path(file)).await;
+            let sql = sqlx::AssertSqlSafe(sql.to_owned());
+            sqlx::query_as(sql).fetch_all(&mut file).await.expect("rows")
+        })
+    }
+
+    /// Runs statements on a file beside the worker.
+    pub(super) fn change(&self, file: &str, sql: &'static str) {
+        let mut file = self.writing(file);
+        in_runtime(async {
+            sqlx::raw_sql(sql).execute(&mut file).await.expect("the statements");
+        });
+    }
+
+    fn writing(&self, file: &str) -> sqlx::SqliteConnection {
+        use sqlx::Connection;
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.path(file))
+            .busy_timeout(DEADLINE);
+        in_runtime(sqlx::SqliteConnection::connect_with(&options)).expect("it opens")
+    }
+
+    /// Locks a file as a SQL shell in a transaction does.
+    pub(super) fn lock(&self, file: &str) -> Locked {
+        let mut file = self.writing(file);
+        in_runtime(async {
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut file).await.expect("the lock");
+        });
+        Locked(file)
+    }
+
     /// The text that a query of one of the files gives.
     pub(crate) fn text(&self, file: &str, sql: &str) -> String {
         in_runtime(async {
@@ -217,6 +254,17 @@ impl Shop {
                         .iter()
                         .all(|lane| lane.position.watermark.is_some_and(|w| w.ms() > now))
             })
+        });
+    }
+}
+
+/// A file that this process has locked.
+pub(super) struct Locked(sqlx::SqliteConnection);
+
+impl Locked {
+    pub(super) fn release(mut self) {
+        in_runtime(async {
+            sqlx::raw_sql("ROLLBACK").execute(&mut self.0).await.expect("the end of the lock");
         });
     }
 }
