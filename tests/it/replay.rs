@@ -148,11 +148,11 @@ fn a_replay_reaches_from_the_year_1_to_the_year_9999() {
         .collect();
     // Nothing is later than the last time there is, whatever an hour after it would be.
     let expected = [
-        "0001-01-01T01:00:00Z first",
+        "0001-01-01T08:00:00Z first",
         "0001-01-01T13:00:00Z first",
-        "0001-01-02T00:00:00Z second",
+        "0001-01-02T08:00:00Z second",
         "0001-01-02T12:00:00Z second",
-        "0001-01-05T00:00:00Z last",
+        "0001-01-05T08:00:00Z last",
         "0001-01-05T12:00:00Z last",
         "9999-12-30T00:00:00Z first",
         "9999-12-30T00:00:00Z last",
