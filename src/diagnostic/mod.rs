@@ -199,15 +199,13 @@ impl Report {
         self.left_out
     }
 
-    /// Puts the messages in the order of file and place.
+    /// Puts the messages in the order of file and place; files that are no YAML come first, because
+    /// others may only follow.
     pub fn sort(&mut self) {
-        self.diagnostics.sort_by(|a, b| {
-            (&a.file.path, a.span.start, a.code, &a.message).cmp(&(
-                &b.file.path,
-                b.span.start,
-                b.code,
-                &b.message,
-            ))
-        });
+        fn key(one: &Diagnostic) -> (bool, &str, usize, Code, &str) {
+            let readable = one.code != Code::Yaml;
+            (readable, &one.file.path, one.span.start, one.code, &one.message)
+        }
+        self.diagnostics.sort_by(|a, b| key(a).cmp(&key(b)));
     }
 }

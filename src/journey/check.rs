@@ -1,6 +1,6 @@
 //! Checks that see a whole journey, or all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, Report, SourceFile, did_you_mean};
@@ -8,10 +8,12 @@ use crate::model::EventName;
 use crate::yaml::Spanned;
 
 use super::compile::Loaded;
+use super::syntax::EventRuleSyntax;
 use super::{Matching, Plan, RunPer, Start};
 
-/// Names that are declared twice, and names that are not declared at all.
-pub(super) fn across_files(files: &[Loaded], report: &mut Report) {
+/// Names that are declared twice, and names that are not declared at all. `unread` are the names of
+/// journeys whose files can't be read: they may well be named.
+pub(super) fn across_files(files: &[Loaded], unread: &BTreeSet<String>, report: &mut Report) {
     let mut declared: BTreeMap<&str, &Loaded> = BTreeMap::new();
     for file in files {
         let Some(name) = &file.syntax.journey.0 else { continue };
@@ -42,7 +44,9 @@ pub(super) fn across_files(files: &[Loaded], report: &mut Report) {
                     other.span,
                     "a journey can't give way to itself",
                 ));
-            } else if !declared.contains_key(other.value.0.as_str()) {
+            } else if !declared.contains_key(other.value.0.as_str())
+                && !unread.contains(other.value.0.as_str())
+            {
                 report.push(
                     Diagnostic::error(
                         Code::UnknownJourney,
@@ -62,8 +66,9 @@ pub(super) fn across_files(files: &[Loaded], report: &mut Report) {
 pub(super) fn order_stop(
     plan: &Plan,
     keeps_after_order: bool,
+    stops: &[EventRuleSyntax],
     file: &Arc<SourceFile>,
-    span: std::ops::Range<usize>,
+    start: std::ops::Range<usize>,
     report: &mut Report,
 ) {
     let Start::Event { event, .. } = &plan.start else { return };
@@ -74,17 +79,29 @@ pub(super) fn order_stop(
                 | EventName::WishlistItemAdded
                 | EventName::WishlistItemRemoved
         );
-    let mut on_orders =
-        plan.stops_when.iter().filter(|rule| rule.event == EventName::OrderPlaced).peekable();
-    let conditional = on_orders.peek().is_some();
+    let on_order = |rule: &&EventRuleSyntax| rule.event.value == EventName::OrderPlaced;
     // A condition lets orders pass by what nobody thought of; `match` says which are about it.
-    let stops = on_orders.any(|rule| rule.condition.is_none());
-    if !about_a_cart || stops || keeps_after_order {
+    let stopped = stops.iter().filter(on_order).any(|rule| rule.condition.is_none());
+    if !about_a_cart || stopped || keeps_after_order {
         return;
     }
-    let help = if conditional {
+    let of_orders = |rule: &&EventRuleSyntax| match &rule.event.value {
+        EventName::Custom(name) => name.starts_with("order"),
+        _ => false,
+    };
+    // What comes nearest to the rule that is missing.
+    let conditional = stops.iter().find(on_order);
+    let misnamed = stops.iter().find(of_orders);
+    let nearest = conditional.or(misnamed).or_else(|| stops.first());
+    let span = nearest.map_or(start, |rule| rule.event.span.clone());
+    let help = if conditional.is_some() {
         "a rule with `if` lets some orders pass: add one without (`match` may narrow it), or \
          `keeps_after_order: true` if it is meant to go on"
+    } else if misnamed.is_some() {
+        "did you mean `order.placed`? Write `keeps_after_order: true` if it is meant to go on"
+    } else if nearest.is_some() {
+        "add `- { event: order.placed }` to these rules, or `keeps_after_order: true` if it is \
+         meant to go on"
     } else {
         "add `stops_when: [ { event: order.placed } ]`, or `keeps_after_order: true` if it is \
          meant to go on"

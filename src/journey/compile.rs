@@ -23,10 +23,14 @@ use crate::diagnostic::Code;
 pub fn compile(files: &[SourceFile], templates: Option<&BTreeSet<String>>) -> (Vec<Plan>, Report) {
     let mut report = Report::default();
     let mut read = Vec::new();
+    let mut unread = BTreeSet::new();
     for file in files {
         let file = Arc::new(file.clone());
         let errors_before = report.error_count();
-        let Some(node) = yaml::parse(&file, &mut report) else { continue };
+        let Some(node) = yaml::parse(&file, &mut report) else {
+            unread.extend(names_of_unread(&file));
+            continue;
+        };
         let mut reader = Reader { file: &file, report: &mut report };
         let syntax = JourneyFile::read(&node, &mut reader);
         let is_sound = report.error_count() == errors_before;
@@ -34,7 +38,7 @@ pub fn compile(files: &[SourceFile], templates: Option<&BTreeSet<String>>) -> (V
             read.push(Loaded { file, syntax, is_sound });
         }
     }
-    check::across_files(&read, &mut report);
+    check::across_files(&read, &unread, &mut report);
     let mut plans = Vec::new();
     for loaded in &read {
         let errors_before = report.error_count();
@@ -45,6 +49,16 @@ pub fn compile(files: &[SourceFile], templates: Option<&BTreeSet<String>>) -> (V
     }
     report.sort();
     (plans, report)
+}
+
+/// What the journey of a file that is no YAML is most likely called: what it says, or its file's
+/// name.
+fn names_of_unread(file: &SourceFile) -> impl Iterator<Item = String> {
+    let said = file.text.lines().find_map(|line| line.strip_prefix("journey:"));
+    let said = said.map(|name| name.split('#').next().unwrap_or_default());
+    let stem = std::path::Path::new(&file.path).file_stem();
+    let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
+    said.map(|name| name.trim().trim_matches(['"', '\'']).to_owned()).into_iter().chain(stem)
 }
 
 /// A file that was read.

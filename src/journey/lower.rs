@@ -87,7 +87,7 @@ pub(super) fn lower(
     if loaded.is_sound {
         let keeps = syntax.keeps_after_order.unwrap_or(false);
         let span = starts_when?.span.clone();
-        check::order_stop(&plan, keeps, &loaded.file, span, lower.report);
+        check::order_stop(&plan, keeps, &stops, &loaded.file, span, lower.report);
     }
     plan.version = version::of(&plan);
     Some(plan)

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::diagnostic::{Code, did_you_mean, did_you_mean_within};
+use crate::diagnostic::{Code, Diagnostic, did_you_mean, did_you_mean_within};
 use crate::model::{Currency, Delay, DelayError, EventName, Money, Text, Zone};
 
 use super::macros::text_schema;
@@ -184,11 +184,13 @@ impl Read for Delay {
             Ok(delay) => Some(delay),
             Err(err) => {
                 let help = match &err {
-                    DelayError::Unit(unit) => did_you_mean(unit, UNITS.iter().copied()),
+                    DelayError::Unit(unit) => of_elsewhere(unit)
+                        .map(|unit| format!("did you mean `{unit}`?"))
+                        .or_else(|| did_you_mean(unit, UNITS.iter().copied())),
                     DelayError::Shape(_) | DelayError::TooLong(_) => None,
                 };
                 reader.report.push(
-                    crate::diagnostic::Diagnostic::error(
+                    Diagnostic::error(
                         Code::BadDuration,
                         reader.file,
                         node.span.clone(),
@@ -206,6 +208,20 @@ const UNITS: &[&str] = &[
     "days", "hours", "minutes", "weeks", "seconds", "day", "hour", "minute", "week", "second",
     "min", "s", "m", "h", "d", "w",
 ];
+
+/// The unit that is meant by a usual abbreviation, or by a word of a neighbouring language.
+fn of_elsewhere(unit: &str) -> Option<&'static str> {
+    Some(match unit.to_lowercase().as_str() {
+        "hr" | "hrs" | "u" | "uur" | "uren" | "std" | "stunde" | "stunden" | "heure" | "heures" => {
+            "h"
+        }
+        "mins" | "minuut" | "minuten" => "m",
+        "secs" | "sek" | "seconde" | "seconden" => "s",
+        "dag" | "dagen" | "tag" | "tage" | "jour" | "jours" => "days",
+        "wk" | "wks" | "weken" | "woche" | "wochen" => "weeks",
+        _ => return None,
+    })
+}
 
 impl Read for Zone {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
@@ -281,6 +297,19 @@ impl Read for EventName {
                 format!("`{text}` is no event's name"),
                 "the shop's own events have a dot in their name, such as myshop.stockAlert",
             );
+        }
+        let (kind, _) = text.split_once('.').unwrap_or_default();
+        let ours = known().filter(|known| known.split('.').next() == Some(kind));
+        let ours: Vec<&str> = ours.collect();
+        if !ours.is_empty() {
+            let found = Diagnostic::error(
+                Code::UnknownEvent,
+                reader.file,
+                node.span.clone(),
+                format!("`{text}` is not one of Waypost's events; it is taken as the shop's own"),
+            );
+            let help = format!("Waypost's events of this kind are {}", ours.join(", "));
+            reader.report.push(found.warning().help(help));
         }
         Some(name)
     }
