@@ -1,6 +1,7 @@
 //! Where the world comes in: events by HTTP and standard input, customers by the public pages. All
 //! are closed together.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,8 +11,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::decode::{BeginError, Decode, Decoder, Entry, Raw, Reader};
+use crate::diagnostic::did_you_mean_within;
 use crate::log::DeadLetter;
-use crate::model::{Tie, Timestamp};
+use crate::model::{EventName, Text, Tie, Timestamp};
+use crate::yaml::EVENT_MISTAKES_MAX;
 
 use super::Options;
 use super::http;
@@ -19,6 +22,10 @@ use super::ingest::{Intake, Placed, Source};
 
 /// Most records of standard input that go in together.
 const STDIN_RECORDS: usize = 2_000;
+
+/// Of how many names that are not ours one request is told what was meant, and how often.
+const ODD_NAMES_MAX: usize = 100;
+const WARNINGS_MAX: usize = 100;
 
 /// The doors of a running worker.
 pub(super) struct Doors {
@@ -75,6 +82,10 @@ pub(super) struct Batch {
     pub events: Vec<Placed>,
     pub rejected: Vec<(usize, u64, String)>,
     pub dead: Vec<DeadLetter>,
+    /// Names that were met and are not ours, each with what was most likely meant.
+    odd: BTreeMap<Text, Option<String>>,
+    /// Events that were taken, and may be misnamed.
+    pub warnings: Vec<(usize, String)>,
 }
 
 impl Batch {
@@ -102,6 +113,9 @@ impl Batch {
                 let mut events = Vec::with_capacity(1);
                 match decode.decode(&raw, &mut events) {
                     Ok(()) => {
+                        for event in &events {
+                            self.look_at(&event.name, place);
+                        }
                         self.events.extend(events.into_iter().map(|event| Placed {
                             index: place,
                             line,
@@ -122,6 +136,33 @@ impl Batch {
             payload: Some(bytes),
             at,
         });
+    }
+}
+
+impl Batch {
+    /// Warns of an event of the shop's own that has nearly the name of one of ours.
+    fn look_at(&mut self, name: &EventName, place: usize) {
+        let EventName::Custom(name) = name else { return };
+        if self.warnings.len() >= WARNINGS_MAX {
+            return;
+        }
+        let meant = match self.odd.get(name) {
+            Some(meant) => meant.clone(),
+            None if self.odd.len() >= ODD_NAMES_MAX => return,
+            None => {
+                let ours = EventName::KNOWN.iter().filter(|(name, ..)| !name.is_derived());
+                let ours = ours.map(|(_, name, _)| *name);
+                let meant = did_you_mean_within(name, EVENT_MISTAKES_MAX, ours);
+                self.odd.insert(name.clone(), meant.clone());
+                meant
+            }
+        };
+        if let Some(meant) = meant {
+            let text = format!(
+                "`{name}` is not one of Waypost's events and was taken as the shop's own; {meant}"
+            );
+            self.warnings.push((place, text));
+        }
     }
 }
 

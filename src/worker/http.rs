@@ -44,6 +44,16 @@ struct Answer {
     accepted: usize,
     /// Records that are not, each with its place and the reason.
     rejected: Vec<RejectedRecord>,
+    /// Events that were taken, but are most likely misnamed; the first hundred.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
+}
+
+#[derive(Debug, Serialize)]
+struct Warning {
+    /// Place in the request, from 0.
+    index: usize,
+    warning: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -158,6 +168,8 @@ async fn take(door: &Door, source: Option<&Source>, request: Request) -> Respons
         .into_iter()
         .map(|(index, _, reason)| RejectedRecord { index, reason })
         .collect();
+    let warnings = batch.warnings.into_iter();
+    let warnings = warnings.map(|(index, warning)| Warning { index, warning }).collect();
     match door.intake.submit(taken, batch.events, batch.dead).await {
         Ok(accepted) => {
             rejected.extend(
@@ -172,7 +184,8 @@ async fn take(door: &Door, source: Option<&Source>, request: Request) -> Respons
             } else {
                 StatusCode::ACCEPTED
             };
-            (status, axum::Json(Answer { accepted: accepted.events, rejected })).into_response()
+            (status, axum::Json(Answer { accepted: accepted.events, rejected, warnings }))
+                .into_response()
         }
         Err(refused @ Refused::Stopping) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{refused}\n")).into_response()

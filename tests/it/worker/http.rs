@@ -127,6 +127,28 @@ fn hostile_bodies_are_answered_and_the_worker_goes_on() {
 }
 
 #[test]
+fn a_name_that_is_nearly_ours_is_taken_with_a_warning() {
+    let shop = Shop::new(1, &[CART]);
+    let worker = shop.start();
+    let names = ["cart.item_aded", "myshop.stockAlert", "order.placd"];
+    let body: Vec<String> =
+        names.iter().map(|name| event(name, name, json!({ "customer": customer(ANN) }))).collect();
+    let (status, answer) = worker.post("/events", body.join("\n").as_bytes());
+    let answer: Value = serde_json::from_str(&answer).expect("json");
+    assert_eq!((status, &answer["accepted"]), (202, &json!(3)));
+    let told = |index: usize, name: &str, meant: &str| {
+        let text = format!(
+            "`{name}` is not one of Waypost's events and was taken as the shop's own; did you mean `{meant}`?"
+        );
+        json!({ "index": index, "warning": text })
+    };
+    let expected =
+        [told(0, "cart.item_aded", "cart.item_added"), told(2, "order.placd", "order.placed")];
+    assert_eq!(answer["warnings"], json!(expected));
+    worker.stops();
+}
+
+#[test]
 fn times_far_from_now_are_kept_and_hold_nothing_up() {
     let shop = Shop::new(1, &[CART]);
     let worker = shop.start();
