@@ -34,7 +34,6 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
-    let file = setup::configuration_file(config);
     let (config, mut report) = config::load(config)?;
     let (journeys, templates) = config.as_ref().map_or_else(
         || (PathBuf::from("journeys"), PathBuf::from("templates")),
@@ -63,9 +62,10 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         return Ok(Outcome::Found);
     }
     if !args.json {
-        // Without a configuration somebody is trying things out.
-        if let (Some(config), Some(templates), Some(_)) = (&config, &templates, file) {
-            for lacking in setup::lacking(config, templates, &plans) {
+        let mut lacking = Vec::new();
+        if let (Some(config), Some(templates)) = (&config, &templates) {
+            lacking = setup::lacking(config, templates, &plans);
+            for lacking in &lacking {
                 say(&format!("warning: {lacking}"));
             }
         }
@@ -74,7 +74,13 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         };
         let templates = names.map(|names| counted(names.len(), "template"));
         let templates = templates.map(|templates| format!(" and {templates}")).unwrap_or_default();
-        say(&format!("{}{templates} checked: no mistakes", counted(plans.len(), "journey")));
+        let warnings = lacking.len() + report.diagnostics().len();
+        let warnings = match warnings {
+            0 => String::new(),
+            some => format!(", {}", counted(some, "warning")),
+        };
+        let journeys = counted(plans.len(), "journey");
+        say(&format!("{journeys}{templates} checked: no mistakes{warnings}"));
     }
     Ok(Outcome::Done)
 }

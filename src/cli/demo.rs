@@ -80,11 +80,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         renderer: renderer(&args.out.join("mails"))?,
     };
     let page = Page::create(&args.out.join("report.html"))?;
-    let summary = replay(Catalog::new(plans, rules()), &options, &mut watching)?;
+    let summary = replay(Catalog::new(plans.clone(), rules()), &options, &mut watching)?;
     watching.out.flush().context("can't write the decisions")?;
     watching.bar.finish_and_clear();
     say("replayed with a virtual clock; nothing was sent");
-    table::summary(&summary);
+    table::summary(&summary, &plans);
     let mails = watching.renderer.samples(&watching.gather);
     let report = Report { mails, ..report(args, &events, &decisions, &watching.gather, &summary) };
     tell(&report);
@@ -144,7 +144,7 @@ fn report(
     let facts = vec![
         ("events", events.display().to_string()),
         ("decisions", decisions.display().to_string()),
-        ("journeys", "those that ship: journeys/*.yaml".to_owned()),
+        ("journeys", "the copies in the program of the six that ship".to_owned()),
         ("mails", args.out.join("mails").display().to_string()),
         ("seed", args.seed.to_string()),
     ];
@@ -160,27 +160,36 @@ fn report(
     }
 }
 
-/// What to try next, as it is typed in the checkout.
+/// What to try next, as it is typed in the checkout. By its path, because `cargo run` would compile
+/// the program anew for a changed journey: it holds copies of those that ship.
 fn next(args: &Args, events: &Path, decisions: &Path) -> Vec<Next> {
     let after = args.out.join("after.ndjson");
-    let [events, decisions, after] = [events, decisions, &after].map(typed);
+    let waypost = program();
+    let [waypost, events, decisions, after] =
+        [waypost.as_path(), events, decisions, &after].map(typed);
     let next = |words: &str, command: String| Next { words: words.to_owned(), command };
     vec![
         next(
             "Change `wait_quiet: 1h` to `wait_quiet: 4h` in journeys/abandoned-cart.yaml, and see who differs:",
-            format!(
-                "cargo run --release -- replay --events {events} --against {decisions} > {after}"
-            ),
+            format!("{waypost} replay --events {events} --against {decisions} > {after}"),
         ),
         next(
             "Misspell a word of a journey, such as order.placed, and see what is said about it:",
-            "cargo run --release -- check".to_owned(),
+            format!("{waypost} check"),
         ),
         next(
-            "Run the worker; README.md has an event to send it:",
-            "cargo run --release -- run".to_owned(),
+            "Run the worker; README.md has a shop to try it with, and events to send it:",
+            format!("{waypost} run"),
         ),
     ]
+}
+
+/// How this program was called, from the working directory where it lies below it.
+fn program() -> PathBuf {
+    let called = std::env::args_os().next().map_or_else(|| PathBuf::from("waypost"), PathBuf::from);
+    let below = std::env::current_dir().ok();
+    let below = below.and_then(|folder| called.strip_prefix(folder).ok().map(Path::to_owned));
+    below.unwrap_or(called)
 }
 
 /// A path as it is typed in a shell.

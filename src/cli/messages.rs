@@ -99,6 +99,7 @@ fn status(word: &str) -> Result<DeliveryStatus, String> {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
+    setup::needs_store(&config)?;
     let state = &config.store.state;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -25,13 +25,15 @@ use super::{Outcome, setup};
 ///
 /// It is rendered with its sample.json, with data from a file, or with the newest message that was
 /// decided for a real customer. What the configuration does not say of the shop is made up.
-/// Without --out one part goes to stdout; with it every language is written as files.
+/// Without --out one part goes to stdout; with it every part is written as files, in every language
+/// or in that of --locale.
 ///
 /// Examples:
 ///   waypost preview abandoned-cart/first > first.html
 ///   waypost preview abandoned-cart/first --locale nl --as text
 ///   waypost preview abandoned-cart/first --customer ann@shop.example --as json
 ///   waypost preview --out previews
+///   waypost preview abandoned-cart/first --locale nl --out previews
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
@@ -52,8 +54,9 @@ pub(super) struct Args {
     /// A customer as events name them: the data of the newest message decided for them.
     #[arg(long, value_name = "NAME")]
     customer: Option<String>,
-    /// A folder for files instead of stdout: HTML, text, whole mail and SMS in every language.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["part", "locale"])]
+    /// A folder for files instead of stdout: HTML, text, whole mail and SMS, in every language or
+    /// the one of --locale.
+    #[arg(long, value_name = "DIR", conflicts_with = "part")]
     out: Option<PathBuf>,
     /// The folder of templates; the configured one without it.
     #[arg(long, value_name = "DIR")]
@@ -87,6 +90,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let given = match (&args.data, &args.customer) {
         (Some(file), _) => Some(read(file)?),
         (None, Some(customer)) => {
+            setup::needs_store(&config)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let template = args.template.as_deref();
             Some(runtime.block_on(data_of(customer, template, &config))?)
@@ -96,8 +100,9 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     for name in &names {
         let data = given.as_ref().or_else(|| templates.sample(name)).cloned().unwrap_or_default();
         let shown = Shown { templates: &templates, name, data: &data, config: &config };
+        shown.say_default(args.locale.as_deref());
         match &args.out {
-            Some(folder) => shown.write(folder)?,
+            Some(folder) => shown.write(folder, args.locale.as_ref())?,
             None => shown.print(args)?,
         }
     }
@@ -188,6 +193,17 @@ impl Shown<'_> {
         let written = self.templates.locales(self.name, channel);
         // A language that nobody writes in is the default.
         std::iter::once(None).chain(written.into_iter().map(|tag| Some(tag.to_owned()))).collect()
+    }
+
+    /// Says if the default text is shown where a language was asked for.
+    fn say_default(&self, asked: Option<&str>) {
+        let Some(asked) = asked else { return };
+        let channels = [MessageChannel::Email, MessageChannel::Sms];
+        let written = channels.map(|channel| self.templates.locales(self.name, channel)).concat();
+        let language = |tag: &str| tag.split(['-', '_']).next().unwrap_or(tag).to_lowercase();
+        if !written.iter().any(|tag| language(tag) == language(asked)) {
+            say(&format!("{} is not written in `{asked}`: the default text is shown", self.name));
+        }
     }
 
     fn text(&self, path: &[&str]) -> Option<&str> {
@@ -333,8 +349,8 @@ impl Shown<'_> {
         Ok(lines)
     }
 
-    /// Every part in every language as files, named as the template's own.
-    fn write(&self, out: &Path) -> anyhow::Result<()> {
+    /// Every part in every language, or in the one asked for, as files named as the template's own.
+    fn write(&self, out: &Path, asked: Option<&String>) -> anyhow::Result<()> {
         let folder = out.join(self.name);
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
@@ -345,9 +361,14 @@ impl Shown<'_> {
         let dot = |locale: &Option<String>| {
             locale.as_ref().map(|locale| format!(".{locale}")).unwrap_or_default()
         };
-        for locale in self.all(MessageChannel::Email) {
+        let locales = |channel| match asked {
+            Some(_) if !self.templates.has(self.name, channel) => Vec::new(),
+            Some(locale) => vec![Some(locale.clone())],
+            None => self.all(channel),
+        };
+        for locale in locales(MessageChannel::Email) {
             let mail = self.email(locale.as_deref())?;
-            let suffix = dot(&locale);
+            let suffix = dot(&mail.locale);
             say(&format!(
                 "{}: {}",
                 folder.join(format!("email{suffix}.html")).display(),
@@ -357,9 +378,9 @@ impl Shown<'_> {
             keep(format!("email{suffix}.txt"), mail.text.as_bytes())?;
             keep(format!("email{suffix}.eml"), &self.eml(locale.as_deref())?)?;
         }
-        for locale in self.all(MessageChannel::Sms) {
+        for locale in locales(MessageChannel::Sms) {
             let sms = self.sms(locale.as_deref())?;
-            let name = format!("sms{}.txt", dot(&locale));
+            let name = format!("sms{}.txt", dot(&sms.locale));
             say(&format!("{}: {}", folder.join(&name).display(), sms.text));
             keep(name, sms.text.as_bytes())?;
         }

@@ -116,7 +116,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         }
         _ => None,
     };
-    let catalog = Catalog::new(journeys.plans, config.rules());
+    let catalog = Catalog::new(journeys.plans.clone(), config.rules());
     let mut lines = Lines {
         out: BufWriter::with_capacity(1 << 16, std::io::stdout().lock()),
         dead: args.dead_letters.as_deref().map(dead_letters).transpose()?,
@@ -137,7 +137,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         dead.flush().with_context(|| format!("can't write {}", path.display()))?;
         say(&format!("dead letters: {}", path.display()));
     }
-    table::summary(&summary);
+    table::summary(&summary, &journeys.plans);
     if let Some(first) = summary.dead_letters.first().filter(|_| lines.rows == summary.dead) {
         let no_json = args.mapping.is_none() && !first.is_json;
         let hint = if no_json { "; rows that are no JSON need --mapping FILE" } else { "" };
@@ -258,6 +258,9 @@ impl<W: Write> Watch for Lines<W> {
     fn trace(&mut self, customer: CustomerId, trace: &Trace) {
         if let Some(gather) = &mut self.gather {
             gather.trace(customer, trace);
+        }
+        if let Some(against) = &mut self.against {
+            against.trace(trace);
         }
     }
 

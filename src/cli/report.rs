@@ -18,19 +18,20 @@ use super::{Outcome, setup, table};
 /// Count what the worker made of a journey
 ///
 /// Runs started, stopped and ended; messages by step and what became of them, with the reasons;
-/// how many customers reached the goal, and how many of those in the holdout. The worker may be
-/// running.
+/// how many customers reached the goal, and how many of those in the holdout. Without a name, a line
+/// for each journey. The worker may be running.
 ///
 /// Examples:
+///   waypost report
 ///   waypost report abandoned-cart
 ///   waypost report abandoned-cart --json
 ///   waypost report abandoned-cart --html report.html
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// The journey's name.
-    journey: String,
-    /// Write one JSON object.
+    /// The journey's name; all of them without it.
+    journey: Option<String>,
+    /// Write one JSON object for each journey, one a line.
     #[arg(long)]
     json: bool,
     /// Write the report as one HTML page, too.
@@ -40,37 +41,57 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
+    setup::needs_store(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (journey, lanes) = runtime.block_on(async {
+    let (journeys, lanes) = runtime.block_on(async {
         let log = LogReader::open(&config.store.log).await?;
         let ledger = SqliteLedger::open(&config.store.state).await?.one_moment();
         let plans = in_force(&log).await?;
         let known = ledger.journeys().await?;
-        let plan = plans.iter().find(|plan| plan.name == args.journey.as_str());
-        if plan.is_none() && !known.contains(&args.journey) {
-            let names = plans.iter().map(|plan| plan.name.as_str());
-            let names: Vec<&str> = names.chain(known.iter().map(String::as_str)).collect();
-            bail!("{}", unknown(&args.journey, &names));
+        let names = plans.iter().map(|plan| plan.name.as_str());
+        let mut names: Vec<&str> = names.chain(known.iter().map(String::as_str)).collect();
+        names.sort_unstable();
+        names.dedup();
+        if let Some(name) = &args.journey {
+            if !names.contains(&name.as_str()) {
+                bail!("{}", unknown(name, &names));
+            }
+            names.retain(|known| known == name);
         }
-        let journey = plan.map_or_else(|| Journey::named(&args.journey), Journey::of_plan);
-        let counts = ledger.journey(&args.journey).await?;
-        anyhow::Ok((journey.stored(&counts), ledger.lanes().await?))
+        let mut journeys = Vec::new();
+        for name in names {
+            let plan = plans.iter().find(|plan| plan.name == name);
+            let journey = plan.map_or_else(|| Journey::named(name), Journey::of_plan);
+            journeys.push(journey.stored(&ledger.journey(name).await?));
+        }
+        anyhow::Ok((journeys, ledger.lanes().await?))
     })?;
     let page = args.html.as_deref().map(Page::create).transpose()?;
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", json(&journey, &lanes))?;
+        for journey in &journeys {
+            writeln!(out, "{}", json(journey, &lanes))?;
+        }
+    } else if args.journey.is_some() {
+        for journey in &journeys {
+            for line in table::journey(journey).into_iter().chain(goal(journey)) {
+                writeln!(out, "{line}")?;
+            }
+        }
     } else {
-        for line in table::journey(&journey).into_iter().chain(goal(&journey)) {
+        for line in table::journeys(&journeys) {
             writeln!(out, "{line}")?;
         }
     }
     if let Some(page) = page {
         page.write(&Report {
-            title: format!("Journey {}", journey.name),
+            title: match &args.journey {
+                Some(name) => format!("Journey {name}"),
+                None => "All journeys".to_owned(),
+            },
             about: "What the worker decided, as its store has it.".to_owned(),
             facts: facts(&lanes, &config.store.state),
-            journeys: vec![journey],
+            journeys,
             ..Report::default()
         })?;
     }
@@ -92,9 +113,6 @@ fn unknown(name: &str, known: &[&str]) -> String {
             format!("there is no journey `{name}`: the worker has not put any in force yet")
         }
         None => {
-            let mut known = known.to_vec();
-            known.sort_unstable();
-            known.dedup();
             format!("there is no journey `{name}`; there are {}", known.join(", "))
         }
     }

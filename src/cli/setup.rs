@@ -115,9 +115,12 @@ pub(super) fn lacking(config: &Config, templates: &Templates, plans: &[Plan]) ->
                 other => other.trim_start_matches("shop."),
             })
             .collect();
-        for key in lacking {
+        if !lacking.is_empty() {
+            let keys: Vec<String> =
+                lacking.into_iter().map(|key| format!("shops.{code}.{key}")).collect();
             all.push(format!(
-                "messages of the shop `{code}` will fail, because templates print what the configuration does not have: set shops.{code}.{key}"
+                "messages of the shop `{code}` will fail, because templates print what the configuration (waypost.yaml) does not have: set {}",
+                keys.join(", ")
             ));
         }
     }
@@ -172,6 +175,20 @@ pub(super) async fn postgres(postgres: &config::Postgres) -> anyhow::Result<Post
     };
     let (url, connections) = (postgres.url.expose(), postgres.connections);
     Ok(Postgres::connect(url, password.as_deref(), connections).await?)
+}
+
+/// For commands that read what a worker has kept: where it has not, says what else to look at.
+pub(super) fn needs_store(config: &Config) -> anyhow::Result<()> {
+    if config.production.is_some() {
+        return Ok(());
+    }
+    let files = [("log", &config.store.log), ("state store", &config.store.state)];
+    let missing = files.into_iter().find(|(_, file)| !file.exists());
+    let Some((what, file)) = missing else { return Ok(()) };
+    bail!(
+        "there is no {what} at {}; `waypost run` creates it. A demo or a replay keeps none: what it decided is in its lines (decisions.ndjson) and in its page (report.html, `waypost replay --html FILE`)",
+        file.display()
+    )
 }
 
 /// Shows diagnostics on stderr.

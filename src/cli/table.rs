@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::engine::Reason;
+use crate::journey::Plan;
+use crate::model::Text;
 use crate::replay::{Differences, Summary, grouped};
 use crate::report::Journey;
 use crate::store::MessageStatus;
@@ -13,8 +15,8 @@ use super::talk::say;
 /// How many dead letters are shown.
 const DEAD_SHOWN: usize = 5;
 
-/// Says what a replay came to.
-pub(super) fn summary(summary: &Summary) {
+/// Says what a replay of these journeys came to.
+pub(super) fn summary(summary: &Summary, plans: &[Plan]) {
     say(&summary.reach());
     say(&format!(
         "events: {} applied, {} late, {} duplicates, {} dead letters",
@@ -34,7 +36,10 @@ pub(super) fn summary(summary: &Summary) {
     }
     for (name, funnel) in &summary.journeys {
         say("");
-        for line in journey(&Journey::named(name).counted(funnel)) {
+        let plan = plans.iter().find(|plan| plan.name == *name);
+        // A plan's steps stand in the order of the story.
+        let empty = plan.map_or_else(|| Journey::named(name), Journey::of_plan);
+        for line in journey(&empty.counted(funnel)) {
             say(&line);
         }
         let unknowable = funnel.unknowable.len() as u64;
@@ -44,6 +49,14 @@ pub(super) fn summary(summary: &Summary) {
                 grouped(unknowable)
             ));
         }
+    }
+    let nobody = plans.iter().map(|plan| &plan.name);
+    let mut nobody: Vec<&str> =
+        nobody.filter(|name| !summary.journeys.contains_key(*name)).map(Text::as_str).collect();
+    if !nobody.is_empty() {
+        nobody.sort_unstable();
+        say("");
+        say(&format!("nobody started: {}", nobody.join(", ")));
     }
 }
 
@@ -70,10 +83,27 @@ pub(super) fn journey(journey: &Journey) -> Vec<String> {
     reasons("stopped", &journey.stopped, &mut line);
     line("came to their end", journey.ended);
     line("under way at the end, or erased", journey.under_way());
-    if let Some(goals) = journey.goals.filter(|goals| *goals > 0) {
-        line("reached the goal", goals);
+    for (words, count) in journey.goal_lines() {
+        line(words, count);
     }
     reasons("not started", &journey.not_started, &mut line);
+    lines
+}
+
+/// What came of all journeys, a line for each.
+pub(super) fn journeys(journeys: &[Journey]) -> Vec<String> {
+    let row = |name: &str, columns: [String; 5]| {
+        let [started, sent, withheld, under_way, goal] = columns;
+        format!("{name:<26} {started:>9} {sent:>9} {withheld:>9} {under_way:>9} {goal:>9}")
+    };
+    let heads = ["started", "to send", "withheld", "under way", "goal"].map(str::to_owned);
+    let mut lines = vec![row("", heads)];
+    for journey in journeys {
+        let counts = [journey.started, journey.sent(), journey.withheld(), journey.under_way()];
+        let [started, sent, withheld, under_way] = counts.map(grouped);
+        let goal = journey.goals.map_or_else(|| "-".to_owned(), grouped);
+        lines.push(row(&journey.name, [started, sent, withheld, under_way, goal]));
+    }
     lines
 }
 
@@ -105,9 +135,16 @@ pub(super) fn differences(path: &Path, found: &Differences) {
         say("nobody differs");
         return;
     }
+    let gone = found.gone.iter().map(|(why, count)| (why.to_string(), *count));
+    said_why("gone", gone.collect());
+    let new = found.new.iter().map(|(reason, count)| match reason {
+        Some(reason) => (format!("withheld before, {}", reason.as_str()), *count),
+        None => ("not decided before".to_owned(), *count),
+    });
+    said_why("new", new.collect());
     let named = found.first.len();
     say(&format!(
-        "{} customers differ; the first {named} messages that do:",
+        "{} customers differ; the first {named} messages that do, gone and new ones first:",
         grouped(found.customers.len() as u64)
     ));
     for one in &found.first {
@@ -117,7 +154,22 @@ pub(super) fn differences(path: &Path, found: &Differences) {
             Some((_, Some(reason))) => format!("withheld, {}", reason.as_str()),
         };
         let (before, after) = (fate(one.before), fate(one.after));
-        let after = if before == after { "the same with other content".to_owned() } else { after };
+        let after = match &one.gone {
+            Some(why) => why.to_string(),
+            None if before == after => "the same with other content".to_owned(),
+            None => after,
+        };
         say(&format!("  {}  {} {}: {before} -> {after}", one.customer, one.journey, one.step));
     }
+}
+
+/// Says how many messages are gone or new and why, the most first.
+fn said_why(what: &str, mut by: Vec<(String, u64)>) {
+    if by.is_empty() {
+        return;
+    }
+    by.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let parts: Vec<String> =
+        by.into_iter().map(|(why, count)| format!("{} {why}", grouped(count))).collect();
+    say(&format!("{what}: {}", parts.join(", ")));
 }

@@ -9,7 +9,7 @@ use crate::diagnostic::did_you_mean;
 use crate::engine::{CustomerState, TraceKind};
 use crate::identity::Identify;
 use crate::log::{LogReader, ReadLog};
-use crate::model::{ConsentStatus, CustomerId, Text};
+use crate::model::{ConsentStatus, CustomerId, Delay, Text};
 use crate::release;
 use crate::report::{Line, masked, story};
 use crate::store::{Ledger, Listing, MessageFilter, MessageStatus, SqliteLedger};
@@ -40,6 +40,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
+    setup::needs_store(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let namespaces = setup::namespaces(&config)?;
     runtime.block_on(async {
@@ -57,7 +58,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
             known(journey, &release::journeys(&log).await?)?;
         }
         for customer in customers {
-            tell(args, &log, &ledger, customer).await?;
+            tell(args, &log, &ledger, customer, config.ticks.grace_ms).await?;
         }
         Ok(Outcome::Done)
     })
@@ -78,6 +79,7 @@ async fn tell(
     log: &impl ReadLog,
     ledger: &SqliteLedger,
     customer: CustomerId,
+    grace_ms: i64,
 ) -> anyhow::Result<()> {
     let mut traces = Vec::new();
     let mut decisions = Vec::new();
@@ -142,6 +144,10 @@ async fn tell(
         }
         None if lines.is_empty() => writeln!(out, "  no journey has met this customer yet")?,
         _ => {}
+    }
+    if lines.is_empty() {
+        let grace = Delay::exact(grace_ms);
+        writeln!(out, "  events of the last {grace} (`ticks.grace`) are not applied yet")?;
     }
     for line in lines {
         writeln!(out, "  {}", line.shown())?;

@@ -184,7 +184,9 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|goal| self.answers(state, run, &goal.rule, happening));
             if reached {
-                trace_run(effects, run, time, TraceKind::GoalReached, None, None);
+                let begun = run.sent.saturating_sub(u32::try_from(run.open.len()).unwrap_or(0));
+                let after = (begun > 0).then(|| Text::from(begun.to_string()));
+                trace_run(effects, run, time, TraceKind::GoalReached, None, after);
                 state.runs[place].goal_until = None;
             }
         }

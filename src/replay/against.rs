@@ -1,13 +1,14 @@
 //! Holds a replay against the lines of another one: whose messages differ.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{BufRead, Read};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::engine::{Decision, Reason};
-use crate::model::{MessageId, Text, Timestamp, derive};
+use crate::engine::{Decision, Reason, Trace, TraceKind};
+use crate::model::{MessageId, RunId, Text, Timestamp, derive};
 
 /// How many differing messages are named; the others are counted.
 const NAMED_MAX: usize = 20;
@@ -19,9 +20,21 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Against {
     before: BTreeMap<MessageId, Known>,
+    /// What came in this replay of the runs that sent something before; `None` is not started.
+    runs: BTreeMap<RunId, Option<Fate>>,
+    /// What is withheld now; why is known at the end.
+    withheld: Vec<(MessageId, RunId, Difference)>,
     found: Differences,
-    /// The first that differ, by time, customer and message.
-    named: BTreeMap<(Timestamp, Text, MessageId), Difference>,
+    /// The first that differ: gone and new ones first, then by time, customer and message.
+    named: BTreeMap<(bool, Timestamp, Text, MessageId), Difference>,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+enum Fate {
+    UnderWay,
+    Ended,
+    Stopped(Reason, Text),
 }
 
 /// How two replays differ in the messages that would be sent.
@@ -29,9 +42,13 @@ pub struct Against {
 pub struct Differences {
     /// By journey.
     pub journeys: BTreeMap<Text, Counts>,
+    /// Why messages are gone, with how many.
+    pub gone: BTreeMap<Gone, u64>,
+    /// Why messages that are new were not sent before, with how many; `None` was not decided.
+    pub new: BTreeMap<Option<Reason>, u64>,
     /// Customers with at least one message that differs.
     pub customers: BTreeSet<Text>,
-    /// The first messages that differ, by time, then customer.
+    /// The first messages that differ: gone and new ones first, then by time and customer.
     pub first: Vec<Difference>,
 }
 
@@ -50,6 +67,39 @@ pub struct Counts {
     pub new: u64,
 }
 
+/// Why a message that was sent before is not sent now.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gone {
+    /// A stop rule of its journey ended the run: upon this event.
+    Stopped(Text),
+    /// Its run gave way to this journey.
+    GaveWay(Text),
+    /// It is decided, and withheld for this reason.
+    Withheld(Reason),
+    /// Its run ended before it, for this reason.
+    RunEnded(Reason),
+    /// Its run came to its end without it.
+    Passed,
+    /// Its run is under way where the data end.
+    NotDecided,
+    /// Its run did not start.
+    NotStarted,
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped(event) => write!(f, "stopped by {event}"),
+            Self::GaveWay(journey) => write!(f, "gave way to {journey}"),
+            Self::Withheld(reason) => write!(f, "withheld, {}", reason.as_str()),
+            Self::RunEnded(reason) => write!(f, "the run ended, {}", reason.as_str()),
+            Self::Passed => f.write_str("the run ended without it"),
+            Self::NotDecided => f.write_str("not decided by the end of the data"),
+            Self::NotStarted => f.write_str("the run did not start"),
+        }
+    }
+}
+
 /// One message that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -63,6 +113,8 @@ pub struct Difference {
     pub before: Option<(Timestamp, Option<Reason>)>,
     /// When it is due now, and why it is withheld; `None` if it is not decided.
     pub after: Option<(Timestamp, Option<Reason>)>,
+    /// Why it is gone, if it is.
+    pub gone: Option<Gone>,
 }
 
 /// A decision of the earlier replay.
@@ -71,6 +123,7 @@ struct Known {
     at: Timestamp,
     customer: Text,
     journey: Text,
+    run: RunId,
     step: Text,
     withheld: Option<Reason>,
     /// Hash of the data.
@@ -98,6 +151,7 @@ struct Line<'a> {
     at: &'a str,
     customer: Text,
     journey: Text,
+    run: &'a str,
     step: Text,
     message: &'a str,
     decision: &'a str,
@@ -121,9 +175,27 @@ impl Against {
                 break;
             }
             let (message, known) = known(&text).map_err(|why| AgainstError::Line { line, why })?;
+            if known.withheld.is_none() {
+                against.runs.insert(known.run, None);
+            }
             against.before.insert(message, known);
         }
         Ok(against)
+    }
+
+    /// Takes in what happened to a run in this replay.
+    pub fn trace(&mut self, trace: &Trace) {
+        let fate = match (trace.kind, trace.reason) {
+            (TraceKind::Started, _) => Fate::UnderWay,
+            (TraceKind::Ended, _) => Fate::Ended,
+            (TraceKind::Stopped, Some(reason)) => {
+                Fate::Stopped(reason, trace.detail.clone().unwrap_or_default())
+            }
+            _ => return,
+        };
+        if let Some(known) = trace.run.and_then(|run| self.runs.get_mut(&run)) {
+            *known = Some(fate);
+        }
     }
 
     /// Takes in a decision of this replay that stands.
@@ -140,8 +212,14 @@ impl Against {
             step: decision.step.clone(),
             before,
             after,
+            gone: None,
         };
-        self.count(decision.message, difference, same_content);
+        let was_sent = known.as_ref().is_some_and(|known| known.withheld.is_none());
+        if was_sent && decision.withheld.is_some() {
+            self.withheld.push((decision.message, decision.run, difference));
+        } else {
+            self.count(decision.message, difference, same_content);
+        }
     }
 
     /// How they differ, once all decisions of this replay were taken in.
@@ -154,11 +232,36 @@ impl Against {
                 step: known.step,
                 before: Some((known.at, known.withheld)),
                 after: None,
+                gone: known.withheld.is_none().then(|| self.gone(known.run, None)),
             };
+            self.count(message, difference, false);
+        }
+        for (message, run, mut difference) in std::mem::take(&mut self.withheld) {
+            let reason = difference.after.and_then(|(_, withheld)| withheld);
+            difference.gone = Some(self.gone(run, reason));
             self.count(message, difference, false);
         }
         self.found.first = self.named.into_values().collect();
         self.found
+    }
+
+    /// Why a message of this run is gone, which is withheld for a reason or not decided at all.
+    fn gone(&self, run: RunId, withheld: Option<Reason>) -> Gone {
+        let fate = self.runs.get(&run).cloned().flatten();
+        match (withheld, fate) {
+            // Taken back when the run was stopped, or never decided because of that.
+            (None | Some(Reason::Stopped), Some(Fate::Stopped(Reason::Stopped, event))) => {
+                Gone::Stopped(event)
+            }
+            (None | Some(Reason::GaveWay), Some(Fate::Stopped(Reason::GaveWay, journey))) => {
+                Gone::GaveWay(journey)
+            }
+            (Some(reason), _) => Gone::Withheld(reason),
+            (None, Some(Fate::Stopped(reason, _))) => Gone::RunEnded(reason),
+            (None, Some(Fate::Ended)) => Gone::Passed,
+            (None, Some(Fate::UnderWay)) => Gone::NotDecided,
+            (None, None) => Gone::NotStarted,
+        }
     }
 
     fn count(&mut self, message: MessageId, difference: Difference, same_content: bool) {
@@ -179,9 +282,16 @@ impl Against {
             (None, Some(_)) => &mut counts.new,
         };
         *count += 1;
+        if let Some(gone) = &difference.gone {
+            *self.found.gone.entry(gone.clone()).or_default() += 1;
+        } else if before.is_none() {
+            let reason = difference.before.and_then(|(_, withheld)| withheld);
+            *self.found.new.entry(reason).or_default() += 1;
+        }
         self.found.customers.insert(difference.customer.clone());
         let at = before.min(after).or(before).or(after).unwrap_or_default();
-        self.named.insert((at, difference.customer.clone(), message), difference);
+        let in_both = before.is_some() && after.is_some();
+        self.named.insert((in_both, at, difference.customer.clone(), message), difference);
         if self.named.len() > NAMED_MAX {
             self.named.pop_last();
         }
@@ -203,6 +313,7 @@ fn known(text: &[u8]) -> Result<(MessageId, Known), String> {
         at: line.at.parse::<Timestamp>().map_err(|error| error.to_string())?,
         customer: line.customer,
         journey: line.journey,
+        run: line.run.parse().map_err(|_| format!("`{}` is no run id", line.run))?,
         step: line.step,
         withheld,
         data: derive("data", &[line.data.get().as_bytes()]),
@@ -264,15 +375,29 @@ mod tests {
             super::super::write_line(decision, &mut lines).expect("memory takes it");
         }
         let mut against = Against::read(lines.as_slice()).expect("lines of a replay");
+        let trace = |run: u128, kind, reason, detail: &str| Trace {
+            at: Timestamp::from_ms(0),
+            kind,
+            journey: Some(("j".into(), Version(1))),
+            run: Some(RunId(run)),
+            step: None,
+            reason,
+            detail: Some(detail.into()),
+        };
+        against.trace(&trace(4, TraceKind::Stopped, stopped, "order.placed"));
+        against.trace(&trace(5, TraceKind::Started, None, "cart.changed"));
         after.iter().for_each(|decision| against.decision(decision));
         let found = against.differences();
         let counts = Counts { same: 1, moved: 1, changed: 1, gone: 2, new: 2 };
         assert_eq!(found.journeys[&Text::from("j")], counts);
         assert_eq!(found.customers.len(), 6);
         let named: Vec<&str> = found.first.iter().map(|one| one.customer.as_str()).collect();
-        assert_eq!(named, ["c5", "c2", "c3", "c4", "c8", "c6"]);
-        assert_eq!(found.first[0].after, None);
-        assert_eq!(found.first[3].after, Some((Timestamp::from_ms(10_000), stopped)));
+        assert_eq!(named, ["c5", "c4", "c8", "c6", "c2", "c3"]);
+        assert_eq!((found.first[0].after, &found.first[0].gone), (None, &Some(Gone::NotDecided)));
+        assert_eq!(found.first[1].after, Some((Timestamp::from_ms(10_000), stopped)));
+        let gone = [(Gone::Stopped("order.placed".into()), 1), (Gone::NotDecided, 1)];
+        assert_eq!(found.gone, BTreeMap::from(gone));
+        assert_eq!(found.new, BTreeMap::from([(None, 1), (stopped, 1)]));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::lane::{Lane, Merges, NoStore, Timeline};
 use crate::log::Record;
 use crate::model::{CustomerId, MessageChannel, MessageId, Timestamp};
 
-pub use against::{Against, AgainstError, Counts, Difference, Differences};
+pub use against::{Against, AgainstError, Counts, Difference, Differences, Gone};
 pub use feed::{DeadLetter, Input};
 pub use lines::write_line;
 pub use summary::{Funnel, Messages, Summary, grouped, reach};

@@ -50,6 +50,8 @@ pub struct Funnel {
     pub stopped: BTreeMap<Reason, u64>,
     /// Runs that reached the goal.
     pub goals: u64,
+    /// Of these, those that had begun to send a message before.
+    pub goals_after_message: u64,
     /// Runs that waited in vain for replies to messages that are not sent: what followed is not known.
     pub unknowable: BTreeSet<RunId>,
     /// Messages by step.
@@ -91,7 +93,10 @@ impl Summary {
             TraceKind::NotStarted => count(&mut funnel.not_started),
             TraceKind::Stopped => count(&mut funnel.stopped),
             TraceKind::Ended => funnel.ended += 1,
-            TraceKind::GoalReached => funnel.goals += 1,
+            TraceKind::GoalReached => {
+                funnel.goals += 1;
+                funnel.goals_after_message += u64::from(trace.detail.is_some());
+            }
             TraceKind::Cancelled
             | TraceKind::Waits
             | TraceKind::Decided

@@ -66,6 +66,8 @@ pub struct Journey {
     pub ended: u64,
     /// Runs that reached the goal; `None` if the journey has none.
     pub goals: Option<u64>,
+    /// Of these, those that had begun to send a message before; known of a replay alone.
+    pub goals_after_message: Option<u64>,
     /// Its messages over time.
     pub times: Histogram,
     /// Who reached the goal among those that got messages and in the holdout; known of a store alone.
@@ -172,6 +174,7 @@ impl Journey {
         self.ended = funnel.ended;
         if funnel.goals > 0 || self.goals.is_some() {
             self.goals = Some(funnel.goals);
+            self.goals_after_message = Some(funnel.goals_after_message);
         }
         for (name, messages) in &funnel.steps {
             let step = self.step(name);
@@ -199,6 +202,19 @@ impl Journey {
     #[must_use]
     pub fn under_way(&self) -> u64 {
         self.started.saturating_sub(self.ended + self.stopped.values().sum::<u64>())
+    }
+
+    /// The lines about its goal: words, and how many runs.
+    #[must_use]
+    pub fn goal_lines(&self) -> Vec<(&'static str, u64)> {
+        match (self.goals, self.goals_after_message) {
+            (Some(goals), Some(after)) => vec![
+                ("reached the goal after a message", after),
+                ("reached the goal without one", goals.saturating_sub(after)),
+            ],
+            (Some(goals), None) => vec![("reached the goal, with or without a message", goals)],
+            (None, _) => Vec::new(),
+        }
     }
 
     /// The step of this name, which is added if it is new.

@@ -101,7 +101,11 @@ impl Line {
                 _ => format!("ends: {because}"),
             },
             TraceKind::Ended => "comes to its end".to_owned(),
-            TraceKind::GoalReached => "reaches its goal".to_owned(),
+            TraceKind::GoalReached => match trace.detail.as_deref() {
+                None => "reaches its goal without a message".to_owned(),
+                Some("1") => "reaches its goal after a message".to_owned(),
+                Some(count) => format!("reaches its goal after {count} messages"),
+            },
             TraceKind::Late => format!("{detail} became known late"),
             TraceKind::Duplicate => {
                 format!("{detail} came a second time and was not applied again")

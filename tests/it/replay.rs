@@ -175,3 +175,33 @@ fn a_folder_without_journeys_is_a_mistake_of_whoever_names_it() {
         assert!(said.contains(&format!("no journey files (*.yaml) in {path}")), "{said}");
     }
 }
+
+#[test]
+fn a_comparison_names_what_is_gone_first_and_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let order = cart("2026-08-03T11:00:00Z", "1")
+        .replace("cart.item_added", "order.placed")
+        .replace("\"id\":\"1\"", "\"id\":\"order\"");
+    let lines = cart("2026-08-03T09:00:00Z", "1") + &cart("2026-08-03T09:30:00Z", "2") + &order;
+    let events =
+        write(folder.path(), "events.ndjson", &(lines + &cart("2026-08-03T12:00:00Z", "3")));
+    let before = replay(&[&events, "--assume-reachable"]);
+    let before = String::from_utf8(before.stdout).expect("text");
+    assert_eq!(before.lines().count(), 2, "{before}");
+    let before = write(folder.path(), "before.ndjson", &before);
+    let text = std::fs::read_to_string("journeys/abandoned-cart.yaml").expect("the journey");
+    let text = text.replace("wait_quiet: 1h", "wait_quiet: 4h");
+    let text = text.replace("gives_way_to: [ abandoned-checkout ]\n", "");
+    let journey = write(folder.path(), "later.yaml", &text);
+    let args =
+        [events.as_str(), "--assume-reachable", "--against", &before, "--journeys", &journey];
+    let done = replay(&args);
+    let said = String::from_utf8_lossy(&done.stderr);
+    for part in [
+        "gone: 1 stopped by order.placed, 1 not decided by the end of the data\n",
+        "2 customers differ; the first 2 messages that do, gone and new ones first:\n",
+        " abandoned-cart first: send 2026-08-03T10:00:00Z -> stopped by order.placed\n",
+    ] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+}

@@ -109,6 +109,8 @@ fn shipped_templates_are_sound() {
     let output = waypost().arg("check").output().expect("the command runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("templates checked: no mistakes"), "{said}");
+    // There is no configuration: `run` would say the same.
+    assert!(said.contains("will fail") && said.contains(" shops.default.name"), "{said}");
 }
 
 /// A configuration that lacks what templates print would make each message fail.
@@ -127,9 +129,9 @@ fn check_names_what_the_configuration_lacks() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let told = write("name: Fernhill");
-    assert!(told.contains("set shops.default.postal_address"), "{told}");
-    assert!(told.contains("set shops.default.cart_url"), "{told}");
-    assert!(!told.contains("set shops.default.name"), "{told}");
+    assert!(told.contains("set shops.default.cart_url, "), "{told}");
+    assert!(told.contains(" shops.default.postal_address"), "{told}");
+    assert!(!told.contains("shops.default.name"), "{told}");
     let told = write("name: F, postal_address: Main Street 1, cart_url: 'https://f.example/cart'");
     assert!(!told.contains("warning"), "{told}");
 }
@@ -184,8 +186,17 @@ fn preview_shows_what_a_customer_would_get() {
         let shown = std::fs::read_to_string(folder.path().join("shown").join(file));
         assert!(shown.expect("a file").contains(text), "{file}");
     }
+    let (code, _, told) = run(&["cart", "--locale", "nl", "--out", "dutch"]);
+    assert!(code == Some(0) && !told.contains("default text"), "{told}");
+    let files = std::fs::read_dir(folder.path().join("dutch/cart")).expect("a folder");
+    let files: Vec<_> = files.map(|file| file.expect("a file").file_name()).collect();
+    assert_eq!(files, ["sms.nl.txt"]);
+    let (_, shown, told) = run(&["cart", "--locale", "fr"]);
+    assert_eq!(shown, format!("Hi Ann: {link}\n"));
+    assert!(told.contains("cart is not written in `fr`: the default text is shown"), "{told}");
     for (arguments, code, said) in [
-        (&["crat"][..], 3, "did you mean `cart`?"),
+        (&["cart", "--customer", "ann"][..], 3, "A demo or a replay keeps none"),
+        (&["crat"], 3, "did you mean `cart`?"),
         (&[], 3, "there are cart, mail"),
         (&["mail", "--as", "sms"], 3, "template mail has nothing for sms"),
         (&["cart", "--all-locales"], 3, "--out DIR"),

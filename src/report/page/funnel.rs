@@ -48,8 +48,8 @@ fn card(journey: &Journey, html: &mut Html) {
     for step in &journey.steps {
         messages(html, step, journey.started);
     }
-    if let Some(goals) = journey.goals {
-        row(html, "goal", "reached the goal", goals);
+    for (words, count) in journey.goal_lines() {
+        row(html, "goal", words, count);
     }
     html.put("</tbody>\n</table>\n");
     ends(html, journey);

@@ -84,7 +84,10 @@ impl Report {
             ("messages to be sent", sum(super::Journey::sent)),
             ("messages withheld", sum(super::Journey::withheld)),
         ];
-        if self.journeys.iter().any(|journey| journey.goals.is_some()) {
+        if self.journeys.iter().any(|journey| journey.goals_after_message.is_some()) {
+            let after = sum(|journey| journey.goals_after_message.unwrap_or_default());
+            figures.push(("goals reached after a message", after));
+        } else if self.journeys.iter().any(|journey| journey.goals.is_some()) {
             figures.push(("runs reached the goal", sum(|j| j.goals.unwrap_or_default())));
         }
         if let Some(input) = &self.input {

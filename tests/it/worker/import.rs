@@ -71,6 +71,7 @@ fn history_builds_state_and_starts_nothing() {
         assert!(why.contains(orders), "{why}");
         assert!(why.contains("consent by email: given"), "{why}");
         assert!(why.contains("no journey has met this customer yet"), "{why}");
+        assert!(why.contains("are not applied yet"), "{why}");
     };
     know(&shop, "orders: 20\n");
     worker.stops();
