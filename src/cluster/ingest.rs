@@ -238,6 +238,9 @@ impl Ingest {
         let partitions = self.intake.registry.partitions();
         for record in &batch.records {
             send(producer, &self.log_topic, partitions, record)?;
+            if let Some(told) = record.told_to_winner() {
+                send(producer, &self.log_topic, partitions, &told)?;
+            }
         }
         let mut offsets = TopicPartitionList::new();
         for (held, next) in &batch.next {

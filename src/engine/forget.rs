@@ -3,6 +3,7 @@
 use crate::model::{DAY_MS, Timestamp};
 
 use super::state::{CustomerState, MERGES_MAX, SENT_MARK_MS, SUPPRESSED_MAX};
+use super::timers::HANDOVER_WAIT_MS;
 use super::{Effect, Engine, Reason, Run, TraceKind, trace_customer};
 
 /// A device without a person is forgotten after so long, in milliseconds: after that a cookie
@@ -22,6 +23,7 @@ pub(super) fn due(state: &CustomerState, sends: bool) -> Option<Timestamp> {
         || state.orders.count > 0
         || !state.consents.is_empty()
         || !state.merges.is_empty()
+        || !state.awaited.is_empty()
         || state.runs.iter().any(under_way);
     let goals = state.runs.iter().filter_map(|run| run.goal_until).max();
     let idle = state.last_seen.plus_ms(FORGET_MS);
@@ -38,6 +40,7 @@ impl Engine {
         state.suppressed.drain(..excess);
         let excess = state.merges.len().saturating_sub(MERGES_MAX);
         state.merges.drain(..excess);
+        state.awaited.retain(|(_, since)| now.since_ms(*since) < HANDOVER_WAIT_MS);
         if state.sent.first().is_some_and(|mark| now.since_ms(mark.at) > SENT_MARK_MS) {
             state.sent.retain(|mark| now.since_ms(mark.at) <= SENT_MARK_MS);
         }
@@ -73,5 +76,6 @@ impl CustomerState {
             && !self.known
             && self.runs.is_empty()
             && self.merges.is_empty()
+            && self.awaited.is_empty()
     }
 }

@@ -33,6 +33,25 @@ impl Engine {
         effects.push(Effect::HandOver { winner, time, merge, state: Box::new(leaving) });
     }
 
+    /// The winner's side, before the loser's state arrives: what is due after the merge waits for it.
+    pub fn expect(
+        &self,
+        state: &mut CustomerState,
+        time: Timestamp,
+        merge: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(winner) = state.pointer {
+            effects.push(Effect::Forward { winner });
+            return;
+        }
+        let known = state.merges.contains(&merge)
+            || state.awaited.iter().any(|(awaited, _)| *awaited == merge);
+        if !known && state.erased_at.is_none() {
+            state.awaited.push((merge, time));
+        }
+    }
+
     /// The winner's side: the loser's state arrives. Each merge is applied once.
     pub fn handover(
         &self,
@@ -47,6 +66,7 @@ impl Engine {
             effects.push(Effect::Forward { winner });
             return;
         }
+        state.awaited.retain(|(awaited, _)| *awaited != merge);
         if state.merges.contains(&merge) {
             return;
         }
@@ -407,6 +427,10 @@ fn unite_marks(state: &mut CustomerState, arriving: &mut CustomerState) {
             state.merges.push(merge);
         }
     }
+    state.awaited.append(&mut arriving.awaited);
+    let arrived = std::mem::take(&mut state.merges);
+    state.awaited.retain(|(merge, _)| !arrived.contains(merge));
+    state.merges = arrived;
 }
 
 fn unite_browse(state: &mut CustomerState, arriving: &mut CustomerState, newer_arrives: bool) {

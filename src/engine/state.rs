@@ -107,6 +107,8 @@ pub struct CustomerState {
     pub seen: Seen,
     /// Merges whose handover arrived.
     pub merges: Vec<u64>,
+    /// Merges whose handover is on its way, each with its time: what is due after that waits for it.
+    pub awaited: Vec<(u64, Timestamp)>,
     /// The last reason for which a journey did not start, so that each is traced once.
     pub refusals: Vec<(Text, super::Reason)>,
 }
@@ -415,6 +417,7 @@ impl CustomerState {
             sent: Vec::new(),
             seen: Seen::default(),
             merges: Vec::new(),
+            awaited: Vec::new(),
             refusals: Vec::new(),
         }
     }

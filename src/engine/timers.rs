@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 
 use crate::journey::{ActivePlan, Start};
-use crate::model::{RunId, Timestamp};
+use crate::model::{HOUR_MS, RunId, Timestamp};
 
 use super::context::Context;
 use super::message::Cause;
@@ -26,13 +26,24 @@ enum Timer<'a> {
     Forget,
 }
 
+/// How long timers wait for a state that is handed over, in milliseconds. It is on its way for
+/// seconds; where it never arrives, the customer goes on without it.
+pub(super) const HANDOVER_WAIT_MS: i64 = HOUR_MS;
+
 type Rank = (Timestamp, Reverse<u8>, RunId);
+
+/// When a timer fires that is due at an instant: a state that is on its way from before that may
+/// hold the purchase, or the consent, that decides it.
+fn held(state: &CustomerState, due: Timestamp) -> Timestamp {
+    let since = state.awaited.iter().map(|(_, since)| *since).filter(|since| *since <= due).min();
+    since.map_or(due, |since| due.max(since.plus_ms(HANDOVER_WAIT_MS)))
+}
 
 impl Engine {
     /// When something is due next for the customer; `None` if nothing ever is.
     #[must_use]
     pub fn next_due(&self, state: &CustomerState) -> Option<Timestamp> {
-        self.first_timer(state).map(|((due, _, _), _)| due)
+        self.first_timer(state).map(|((due, _, _), _)| held(state, due))
     }
 
     /// Fires the first timer that is due at or before `now`; `false` if there is none.
@@ -46,7 +57,7 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let Some(((due, _, _), timer)) = self.first_timer(state) else { return false };
-        if due > now {
+        if held(state, due) > now {
             return false;
         }
         self.settle_open_messages(state, now, Cause::AfterAll);

@@ -86,6 +86,7 @@ impl CustomerState {
             + orders
             + 18 * self.seen.len()
             + 10 * self.merges.len()
+            + 20 * self.awaited.len()
             + marks
             + consents.chain(last).chain(sent).chain(lists).sum::<usize>()
             + 6 * self.suppressed.len()

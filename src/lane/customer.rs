@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use crate::engine::{Arrival, CustomerState, Effect};
-use crate::log::{CustomerEvent, Handover, Record};
+use crate::log::{CustomerEvent, Handover, Merge, Record};
 use crate::model::{CustomerId, MessageId, Timestamp, derive};
 use crate::store::{Error, OutboxRow, Store};
 
@@ -209,6 +209,9 @@ impl<S: Store> Lane<S> {
             Record::Merge(merge) => {
                 engine.merge_into(state, merge.winner, merge.time, merge.id, &mut effects);
             }
+            // Where states are handed over at once there is nothing to wait for.
+            Record::Expect(_) if self.merges == Merges::Inline => {}
+            Record::Expect(merge) => engine.expect(state, merge.time, merge.id, &mut effects),
             Record::Handover(handover) => {
                 let arriving = CustomerState::decode(&handover.state).map_err(|error| {
                     Error::Unusable(format!("the handover at offset {}: {error}", arrived.offset))
@@ -271,6 +274,7 @@ impl<S: Store> Lane<S> {
             Record::Handover(handover) => {
                 Record::Handover(Box::new(Handover { winner, ..(**handover).clone() }))
             }
+            Record::Expect(merge) => Record::Expect(Box::new(Merge { winner, ..**merge })),
             Record::CartMoved(moved) => {
                 let mut moved = moved.clone();
                 moved.customer = winner;

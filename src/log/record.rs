@@ -21,6 +21,9 @@ pub enum Record {
     Tick(Timestamp),
     /// A release is in force from an instant on; in every partition.
     Control(Box<Control>),
+    /// The loser's state is on its way to the winner; in the winner's partition. It is written
+    /// beside each merge ([`Record::told_to_winner`]).
+    Expect(Box<Merge>),
 }
 
 /// An event with the customer it belongs to.
@@ -92,10 +95,19 @@ impl Record {
     pub fn order(&self) -> Option<(Timestamp, Tie)> {
         match self {
             Self::Event(record) => Some((record.event.time, record.event.tie)),
-            Self::Merge(merge) => Some((merge.time, merge.tie)),
+            Self::Merge(merge) | Self::Expect(merge) => Some((merge.time, merge.tie)),
             Self::Handover(handover) => Some((handover.time, handover.tie)),
             Self::CartMoved(moved) => Some((moved.time, moved.tie)),
             Self::Tick(_) | Self::Control(_) => None,
+        }
+    }
+
+    /// What a merge tells the winner's partition: to wait for the loser's state.
+    #[must_use]
+    pub fn told_to_winner(&self) -> Option<Self> {
+        match self {
+            Self::Merge(merge) => Some(Self::Expect(merge.clone())),
+            _ => None,
         }
     }
 
@@ -105,6 +117,7 @@ impl Record {
         match self {
             Self::Event(record) => Some(record.customer),
             Self::Merge(merge) => Some(merge.loser),
+            Self::Expect(merge) => Some(merge.winner),
             Self::Handover(handover) => Some(handover.winner),
             Self::CartMoved(moved) => Some(moved.customer),
             Self::Tick(_) | Self::Control(_) => None,

@@ -147,6 +147,7 @@ fn of_record(record: &Record) -> String {
         Record::Merge(merge) => {
             format!("{} becomes {} at {}", merge.loser, merge.winner, merge.time)
         }
+        Record::Expect(merge) => format!("{} is awaited at {}", merge.loser, merge.winner),
         Record::Handover(handover) => format!("{} arrives at {}", handover.loser, handover.winner),
         Record::CartMoved(moved) => format!("cart {} leaves {}", moved.cart_id, moved.customer),
         Record::Tick(at) => format!("tick {at}"),

@@ -11,6 +11,7 @@ mod encodings;
 mod feed;
 mod generate;
 mod generated;
+mod handover;
 mod identify;
 mod kafka;
 mod layers;

@@ -34,7 +34,11 @@ impl Log {
         let mut new_controls =
             controls(&mut transaction, &append.records).await.map_err(&failed)?;
         for record in append.records.into_iter().chain(fresh) {
+            let told = record.told_to_winner();
             batches.add(record, &mut new_controls);
+            if let Some(told) = told {
+                batches.add(told, &mut new_controls);
+            }
         }
         let mut ends = before.clone();
         let rows = batches.encode(&mut ends).map_err(|(partition, offset, source)| {

@@ -148,7 +148,10 @@ impl Writer {
             return;
         }
         let (time, tie) = self.place(behind, source);
-        self.write(Record::Merge(Box::new(Merge { loser, winner, time, tie, id: tie.offset })));
+        let merge = Record::Merge(Box::new(Merge { loser, winner, time, tie, id: tie.offset }));
+        let told = merge.told_to_winner();
+        self.write(merge);
+        told.into_iter().for_each(|told| self.write(told));
         self.winners.insert(loser, winner);
         // Some of what the loser does still goes to the loser: it is under way.
         if tie.offset.is_multiple_of(3) {
