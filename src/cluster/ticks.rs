@@ -13,7 +13,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::kafka::{self, Cluster, Context, Partition};
+use crate::kafka::{self, Cluster, Context, Partition, View};
 use crate::log::{Record, Registry, encode};
 use crate::model::Timestamp;
 use crate::worker::Clock;
@@ -86,6 +86,7 @@ impl Ticker {
         }
         records.push(Record::Tick(ticking.watermark));
         self.write(&records).await?;
+        tracing::debug!(watermark = %ticking.watermark, behind_ms = now.since_ms(until), "tick");
         if !ticking.controls.is_empty() {
             self.registry.controls_written(&ticking.controls).await?;
         }
@@ -98,7 +99,7 @@ impl Ticker {
         now: Timestamp,
         partitions: &[Partition],
     ) -> Result<Timestamp, Error> {
-        let ends = self.cluster.ends(partitions).await?;
+        let ends = self.cluster.all_ends(partitions).await?;
         let committed = self.cluster.committed("ingest", partitions).await?;
         let behind: BTreeMap<Partition, i64> = ends
             .iter()
@@ -110,9 +111,22 @@ impl Ticker {
         if behind.is_empty() {
             return Ok(now);
         }
-        let appended = self.cluster.appended(&behind).await?;
-        // Where nothing stands between, there were only marks of transactions.
-        let oldest = appended.values().flatten().map(|appended| appended.at).min();
+        let mut next = self.cluster.appended(&behind, View::Committed).await?;
+        // Where no committed record stands between there are only marks of transactions, or what a
+        // transaction that is still open has written.
+        let none = |partition: &Partition| next.get(partition).copied().flatten().is_none();
+        let silent: Vec<Partition> = behind.keys().filter(|one| none(one)).cloned().collect();
+        let stable = self.cluster.ends(&silent).await?;
+        let open: BTreeMap<Partition, i64> = behind
+            .into_iter()
+            .filter(|(partition, _)| {
+                stable.get(partition).is_some_and(|end| *end < ends[partition])
+            })
+            .collect();
+        if !open.is_empty() {
+            next.extend(self.cluster.appended(&open, View::All).await?);
+        }
+        let oldest = next.values().flatten().map(|appended| appended.at).min();
         Ok(oldest.map_or(now, |oldest| oldest.min(now)))
     }
 

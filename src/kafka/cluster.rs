@@ -1,5 +1,6 @@
 //! Questions to a cluster, each answered or failed within [`PATIENCE`].
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,8 +30,32 @@ const DRAIN_FAILED: Duration = Duration::from_millis(100);
 pub struct Cluster {
     pub(super) settings: Settings,
     asker: Arc<BaseConsumer<Context>>,
-    /// Made when a record is first read.
-    pub(super) reader: Arc<Mutex<Option<BaseConsumer<Context>>>>,
+    /// Made when they are first needed.
+    pub(super) readers: Readers,
+    /// Of groups, by name; they never join.
+    pub(super) groups: Arc<Mutex<BTreeMap<String, BaseConsumer<Context>>>>,
+}
+
+/// Clients that read single records, one for each view.
+pub(super) type Readers = Arc<Mutex<BTreeMap<View, BaseConsumer<Context>>>>;
+
+/// Which records are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum View {
+    /// Those of transactions that are committed, and those without one.
+    Committed,
+    /// All, also those of a transaction that may be taken back.
+    All,
+}
+
+impl View {
+    /// The word for it among librdkafka's properties.
+    pub(super) const fn isolation(self) -> &'static str {
+        match self {
+            Self::Committed => "read_committed",
+            Self::All => "read_uncommitted",
+        }
+    }
 }
 
 impl Cluster {
@@ -43,7 +68,12 @@ impl Cluster {
         let asker = settings.asking().create_with_context(Context::quiet());
         let asker: BaseConsumer<Context> =
             asker.map_err(|error| Error::call("set up a client", error))?;
-        Ok(Self { settings: settings.clone(), asker: Arc::new(asker), reader: Arc::default() })
+        Ok(Self {
+            settings: settings.clone(),
+            asker: Arc::new(asker),
+            readers: Arc::default(),
+            groups: Arc::default(),
+        })
     }
 
     /// Whether the cluster can be reached: the number of its servers.

@@ -15,7 +15,7 @@ mod settings;
 mod topics;
 
 pub use check::{Finding, Role, Severity, check, missing};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, View};
 pub use context::Context;
 pub use error::{Error, Place};
 pub use offsets::{Appended, Partition};

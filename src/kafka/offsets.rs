@@ -1,7 +1,8 @@
 //! Offsets: where partitions end, what a group has committed, when a record was appended.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -10,7 +11,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::cluster::{PATIENCE, blocking};
-use super::{Cluster, Context, Error};
+use super::{Cluster, Context, Error, Settings, View};
 use crate::model::Timestamp;
 
 /// How long one poll waits for a record that is being fetched.
@@ -113,12 +114,20 @@ impl Cluster {
             return Ok(BTreeMap::new());
         }
         let failed = |error| Error::call("read what a group has committed", error);
-        let config = self.settings.consumer(group);
-        let wanted = partitions.to_vec();
+        let (config, group) = (self.settings.consumer(group), group.to_owned());
+        let (groups, wanted) = (Arc::clone(&self.groups), partitions.to_vec());
         blocking(move || {
+            let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
             // Only the group's own consumer may ask; it does not join.
-            let consumer: BaseConsumer<Context> =
-                config.create_with_context(Context::quiet()).map_err(failed)?;
+            let consumer = match groups.entry(group) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let made = config.create_with_context(Context::quiet());
+                    new.insert(made.map_err(failed)?)
+                }
+            };
+            // What it logged meanwhile.
+            while consumer.poll(Duration::ZERO).is_some() {}
             let questions = listed(&wanted, Offset::Invalid).map_err(failed)?;
             let found = consumer.committed_offsets(questions, PATIENCE).map_err(failed)?;
             let mut committed = BTreeMap::new();
@@ -137,7 +146,37 @@ impl Cluster {
         .await
     }
 
-    /// The first committed record at or after an offset, of each partition; `None` where there is
+    /// Where partitions end: the offset that the next record will have, whether those before are
+    /// committed or not. Above [`Self::ends`] while a transaction is open.
+    ///
+    /// # Errors
+    /// [`Error::Call`], also if the end of one of them can't be had.
+    pub async fn all_ends(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<BTreeMap<Partition, i64>, Error> {
+        let (settings, readers) = (self.settings.clone(), Arc::clone(&self.readers));
+        let wanted = partitions.to_vec();
+        blocking(move || {
+            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+            let reader = reader_of(&mut readers, &settings, View::All)?;
+            let failed = |error| Error::call("read where partitions end", error);
+            let questions = listed(&wanted, Offset::End).map_err(failed)?;
+            let found = reader.offsets_for_times(questions, PATIENCE).map_err(failed)?;
+            let mut ends = BTreeMap::new();
+            for element in found.elements() {
+                let (topic, number) = (element.topic(), element.partition());
+                element.error().map_err(|error| failed(error).at(topic, Some(number), None))?;
+                if let Offset::Offset(end) = element.offset() {
+                    ends.insert(of(topic, number), end);
+                }
+            }
+            Ok(ends)
+        })
+        .await
+    }
+
+    /// The first record at or after an offset, of each partition, as seen; `None` where there is
     /// none. An offset whose record is gone, or which holds the mark of a transaction, is answered
     /// with the next record.
     ///
@@ -146,28 +185,16 @@ impl Cluster {
     pub async fn appended(
         &self,
         places: &BTreeMap<Partition, i64>,
+        view: View,
     ) -> Result<BTreeMap<Partition, Option<Appended>>, Error> {
         let mut topics: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
         for (Partition { topic, number }, offset) in places {
             topics.entry(topic.clone()).or_default().insert(*number, *offset);
         }
-        let settings = self.settings.clone();
-        let reader = std::sync::Arc::clone(&self.reader);
+        let (settings, readers) = (self.settings.clone(), Arc::clone(&self.readers));
         blocking(move || {
-            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let reader = match &mut *reader {
-                Some(reader) => reader,
-                none => {
-                    let mut config = settings.reader();
-                    // Little is fetched, since one record is wanted.
-                    config.set("auto.offset.reset", "earliest");
-                    config.set("enable.partition.eof", "true");
-                    config.set("fetch.message.max.bytes", "1000");
-                    config.set("queued.min.messages", "1");
-                    let made = config.create_with_context(Context::quiet());
-                    none.insert(made.map_err(|error| Error::call("set up a client", error))?)
-                }
-            };
+            let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+            let reader = reader_of(&mut readers, &settings, view)?;
             let mut found = BTreeMap::new();
             // The end of a partition is told without its topic, so one topic at a time.
             for (topic, places) in &topics {
@@ -177,6 +204,28 @@ impl Cluster {
         })
         .await
     }
+}
+
+/// The client that reads single records in a view.
+fn reader_of<'a>(
+    readers: &'a mut BTreeMap<View, BaseConsumer<Context>>,
+    settings: &Settings,
+    view: View,
+) -> Result<&'a BaseConsumer<Context>, Error> {
+    Ok(match readers.entry(view) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            let mut config = settings.reader();
+            config.set("isolation.level", view.isolation());
+            config.set("auto.offset.reset", "earliest");
+            config.set("enable.partition.eof", "true");
+            // Little is fetched, since one record is wanted.
+            config.set("fetch.message.max.bytes", "1000");
+            config.set("queued.min.messages", "1");
+            let made = config.create_with_context(Context::quiet());
+            new.insert(made.map_err(|error| Error::call("set up a client", error))?)
+        }
+    })
 }
 
 /// The first record at or after the offset of each partition of a topic.

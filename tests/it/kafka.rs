@@ -11,7 +11,7 @@ use rdkafka::producer::{
 use rdkafka::{Offset, TopicPartitionList};
 use waypost::config::{self, Config};
 use waypost::diagnostic::SourceFile;
-use waypost::kafka::{Cluster, Context, Error, Partition, Settings, Timestamps};
+use waypost::kafka::{Cluster, Context, Error, Partition, Settings, Timestamps, View};
 
 use crate::support::{self, Kafka, free_port, kafka};
 
@@ -180,15 +180,17 @@ async fn ends_positions_and_times_are_asked_for() {
     .expect("the record, and the mark of the transaction");
 
     let wanted = BTreeMap::from([(place(0), 0), (place(1), 1)]);
-    let found = cluster.appended(&wanted).await.expect("times");
+    let found = cluster.appended(&wanted, View::Committed).await.expect("times");
     assert_eq!(found[&place(0)], None);
     let one = found[&place(1)].expect("a record");
     assert_eq!(one.offset, 1);
     assert!(one.at.ms() > 1_000_000_000_000, "the broker's clock, not the producer's: {one:?}");
     // At the mark of the transaction there is no record.
-    let found = cluster.appended(&BTreeMap::from([(place(1), 4)])).await.expect("times");
+    let found =
+        cluster.appended(&BTreeMap::from([(place(1), 4)]), View::Committed).await.expect("times");
     assert_eq!(found[&place(1)], None);
-    let found = cluster.appended(&BTreeMap::from([(place(1), 3)])).await.expect("times");
+    let found =
+        cluster.appended(&BTreeMap::from([(place(1), 3)]), View::Committed).await.expect("times");
     assert_eq!(found[&place(1)].expect("a record").offset, 3);
 
     let nothing = cluster.committed("ingest", &partitions).await.expect("positions");

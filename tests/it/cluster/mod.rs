@@ -1,4 +1,6 @@
 //! The worker of production as real processes, on a real broker and a real database.
 
 mod first;
+mod identities;
 mod site;
+mod storm;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use waypost::model::Timestamp;
 
 use crate::support::{Kafka, Postgres, kafka, postgres};
 use crate::worker::shop::{Done, Shop, Worker, in_runtime, wait};
@@ -47,7 +48,7 @@ impl Site {
         let database = postgres.fresh_database();
         let bootstrap = kafka.bootstrap().to_owned();
         let mut client = kafka.client();
-        client.set("linger.ms", "20").set("acks", "all");
+        client.set("linger.ms", "20").set("acks", "all").set("enable.idempotence", "true");
         let producer: FutureProducer = client.create().expect("a producer");
         let site = Self { shop, database, name, bootstrap, web, office, producer };
         site.configure(partitions, more);
@@ -92,8 +93,8 @@ consent: [ {{ channel: email, mode: opt_in }} ]
         })
     }
 
-    /// Writes records, each with its key, and waits until the broker has them.
-    pub(crate) fn sends(&self, topic: &str, records: &[(&str, String)]) {
+    /// Writes records, each with its key, and waits until the broker has them; when it took each.
+    pub(crate) fn sends(&self, topic: &str, records: &[(&str, String)]) -> Vec<Timestamp> {
         in_runtime(async {
             let mut sent = Vec::with_capacity(records.len());
             for (key, record) in records {
@@ -108,10 +109,14 @@ consent: [ {{ channel: email, mode: opt_in }} ]
                     }
                 }
             }
+            let mut taken = Vec::with_capacity(sent.len());
             for queued in sent {
-                queued.await.expect("the producer lives").expect("the broker takes it");
+                let done = queued.await.expect("the producer lives");
+                let done = done.expect("the broker takes it");
+                taken.push(Timestamp::from_ms(done.timestamp.to_millis().expect("a time")));
             }
-        });
+            taken
+        })
     }
 
     /// The number that a query of the database gives.
@@ -120,6 +125,15 @@ consent: [ {{ channel: email, mode: opt_in }} ]
             let mut database = PgConnection::connect(&self.database).await.expect("Postgres");
             let sql = AssertSqlSafe(sql.to_owned());
             sqlx::query_scalar(sql).fetch_one(&mut database).await.expect("a number")
+        })
+    }
+
+    /// Pairs of texts that a query of the database gives.
+    pub(crate) fn pairs(&self, sql: &str) -> Vec<(String, i64)> {
+        in_runtime(async {
+            let mut database = PgConnection::connect(&self.database).await.expect("Postgres");
+            let sql = AssertSqlSafe(sql.to_owned());
+            sqlx::query_as(sql).fetch_all(&mut database).await.expect("rows")
         })
     }
 
