@@ -138,9 +138,7 @@ fn bare(client: &rdkafka::ClientConfig, topic: &str, events: u64) {
         if let Some(message) = consumer.poll(LOOK) {
             let message = message.unwrap();
             let record = message.payload().unwrap();
-            std::hint::black_box(
-                serde_json::from_slice::<serde::de::IgnoredAny>(record).unwrap(),
-            );
+            std::hint::black_box(serde_json::from_slice::<serde::de::IgnoredAny>(record).unwrap());
             read += 1;
         }
     }

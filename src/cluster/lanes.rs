@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -19,6 +20,9 @@ use crate::store::{Ledger, Outgoing, PgStore, Store};
 use super::feed::{Feed, Records};
 use super::members::{Positions, Share};
 use super::{Error, Pause};
+
+/// How long a lane that another has taken waits to hear that it is that one's to keep.
+const FENCED: Duration = Duration::from_secs(5);
 
 /// What lanes are given.
 #[derive(Clone)]
@@ -94,9 +98,12 @@ async fn keep_up(
         match follow(&shared, partition, &mut end, &mut pause).await {
             Ok(()) => break,
             Err(error) if error.is_transient() || error.is_fenced() => {
+                // Whoever was away too long hears late that the partition is another's; to take it
+                // back at once would only disturb that one.
+                let wait = if error.is_fenced() { FENCED } else { pause.next() };
                 tracing::warn!(partition, %error, "a lane begins again");
                 // Its sender is gone once the partition is another's.
-                if tokio::time::timeout(pause.next(), end.changed()).await.is_ok() {
+                if tokio::time::timeout(wait, end.changed()).await.is_ok() {
                     break;
                 }
             }

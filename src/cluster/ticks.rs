@@ -20,7 +20,7 @@ use crate::worker::Clock;
 
 use super::{Error, Pause};
 
-/// How often it is looked for new partitions of the inputs.
+/// How often it is looked for new partitions of the inputs, and old ids are forgotten.
 const PARTITIONS: Duration = Duration::from_secs(60);
 
 /// The ticker of one worker. Any worker may tick; the registry lets one do so at a time.
@@ -74,6 +74,7 @@ impl Ticker {
         }
         if known.as_ref().is_none_or(|(since, _)| since.elapsed() > PARTITIONS) {
             *known = Some((Instant::now(), self.cluster.partitions(&self.topics).await?));
+            self.registry.forget_received(now).await?;
         }
         let partitions = known.as_ref().map_or(&[][..], |(_, partitions)| partitions);
         let until = self.known_until(now, partitions).await?.plus_ms(-self.grace_ms);

@@ -1,10 +1,13 @@
 //! Who ticks, and which activations a tick must bring.
 
-use crate::model::Timestamp;
+use crate::model::{DAY_MS, Timestamp};
 use crate::postgres::{query, query_as, query_scalar};
 
 use super::super::{Control, Error};
 use super::Registry;
+
+/// How long ids of relayed records are remembered, in milliseconds.
+const RECEIVED_MS: i64 = 7 * DAY_MS;
 
 /// A tick that this worker is to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,26 @@ impl Registry {
         transaction.commit().await.map_err(&failed)?;
         let controls = rows.into_iter().map(|(release, at)| self.control(release, at));
         Ok(Some(Ticking { watermark, controls: controls.collect::<Result<_, _>>()? }))
+    }
+
+    /// Forgets ids of relayed records that arrived long ago: whoever relays one twice does so within
+    /// moments, or after a restart. A part at a time.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be written.
+    pub async fn forget_received(&self, now: Timestamp) -> Result<(), Error> {
+        let failed = self.postgres.failed("forgetting what was relayed");
+        let mut transaction = self.postgres.begin("forgetting what was relayed").await?;
+        query(
+            "DELETE FROM received WHERE id IN (
+                 SELECT id FROM received WHERE at < $1 ORDER BY at LIMIT 50000 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(now.plus_ms(-RECEIVED_MS).ms())
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        transaction.commit().await.map_err(&failed)?;
+        Ok(())
     }
 
     /// Remembers that activations are in the log.

@@ -2,5 +2,7 @@
 
 mod first;
 mod identities;
+mod outage;
+mod poison;
 mod site;
 mod storm;

@@ -10,8 +10,10 @@ use waypost::model::Timestamp;
 use crate::support::{Kafka, Postgres, kafka, postgres};
 use crate::worker::shop::{Done, Shop, Worker, in_runtime, wait};
 
-/// A topic is as a shop's is: the broker says when it took a record.
-const APPEND_TIME: &[(&str, &str)] = &[("message.timestamp.type", "LogAppendTime")];
+/// A topic is as a shop's is: the broker says when it took a record. It takes larger ones than
+/// Waypost does.
+const APPEND_TIME: &[(&str, &str)] =
+    &[("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "4194304")];
 
 /// A shop, its topics and its database.
 pub(crate) struct Site {
@@ -48,7 +50,11 @@ impl Site {
         let database = postgres.fresh_database();
         let bootstrap = kafka.bootstrap().to_owned();
         let mut client = kafka.client();
-        client.set("linger.ms", "20").set("acks", "all").set("enable.idempotence", "true");
+        client
+            .set("linger.ms", "20")
+            .set("message.max.bytes", "4000000")
+            .set("acks", "all")
+            .set("enable.idempotence", "true");
         let producer: FutureProducer = client.create().expect("a producer");
         let site = Self { shop, database, name, bootstrap, web, office, producer };
         site.configure(partitions, more);
@@ -87,10 +93,33 @@ consent: [ {{ channel: email, mode: opt_in }} ]
 
     /// Starts a worker and waits until it listens.
     pub(crate) fn worker(&self) -> Worker {
-        let args = ["--log", "waypost=debug,librdkafka=info,info", "run"];
+        self.worker_of(&[])
+    }
+
+    /// Starts a worker with further arguments, such as its roles.
+    pub(crate) fn worker_of(&self, more: &[&str]) -> Worker {
+        let mut args = vec!["--log", "waypost=debug,librdkafka=info,info", "run"];
+        args.extend(more);
         self.shop.start_with(&args, Stdio::null()).unwrap_or_else(|done: Done| {
             panic!("the worker did not start: {done:?}");
         })
+    }
+
+    /// Writes bytes that are no record of a shop, each to a partition of its own.
+    pub(crate) fn sends_bytes(&self, topic: &str, records: &[&[u8]]) {
+        in_runtime(async {
+            for (partition, record) in (0..).zip(records) {
+                let next: FutureRecord<'_, (), [u8]> =
+                    FutureRecord::to(topic).partition(partition % 2).payload(record);
+                let sent = self.producer.send(next, Duration::from_secs(30)).await;
+                sent.expect("the broker takes it");
+            }
+        });
+    }
+
+    /// The topic of what workers tell themselves.
+    pub(crate) fn feedback(&self) -> String {
+        format!("{}.feedback", self.name)
     }
 
     /// Writes records, each with its key, and waits until the broker has them; when it took each.
