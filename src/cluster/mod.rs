@@ -232,7 +232,7 @@ async fn ingest(
     let mut sources = Vec::with_capacity(inputs.len() + 1);
     for input in inputs {
         sources.push(Source {
-            number: registry.source(&input.name).await?,
+            number: number(registry, &input.name).await?,
             topic: input.topic.clone(),
             decode: Some(Arc::clone(&input.decode)),
         });
@@ -266,6 +266,20 @@ async fn ingest(
     let stop = halted.clone();
     tasks.spawn(async move { ("the ticker", ticker.run(stop).await) });
     Ok(())
+}
+
+/// The number of a source, as soon as Postgres can say it.
+async fn number(registry: &Registry, name: &str) -> Result<u16, Error> {
+    let mut pause = Pause::default();
+    loop {
+        match registry.source(name).await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "the start waits");
+                tokio::time::sleep(pause.next()).await;
+            }
+            numbered => return Ok(numbered?),
+        }
+    }
 }
 
 /// Begins to decide: joins the group of the workers, and runs the lanes that fall to this one.

@@ -71,7 +71,7 @@ fn round(site: &Site, number: usize, customers: usize) -> BTreeMap<String, Times
 #[test]
 fn nothing_that_happens_to_workers_or_servers_changes_what_is_decided() {
     let full = std::env::var_os("TESTS_FULL").is_some();
-    let (rounds, customers) = if full { (10, 2_000) } else { (6, 200) };
+    let (rounds, customers) = if full { (10, 500) } else { (6, 200) };
     let mut kafka = Kafka::own(&[]);
     let mut postgres = Postgres::own(&[]);
     let site = Site::on(&kafka, &postgres, 12, &[REMINDER], "");
