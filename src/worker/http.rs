@@ -84,7 +84,7 @@ pub fn health_routes() -> Router {
 }
 
 /// Serves until the worker stops. Requests under way are answered first, but a client that says
-/// no more is not waited for longer than [`STOP`].
+/// no more is not waited for longer than a few seconds.
 pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
     let mut stopping = stop.clone();
     let stopped = async move {
