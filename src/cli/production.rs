@@ -28,12 +28,18 @@ const TEMPLATES_EVERY: Duration = Duration::from_secs(5);
 
 /// The log and the store of production, for commands that read.
 pub(super) async fn opened(production: &Production) -> anyhow::Result<(KafkaLog, PgStore)> {
-    let database = setup::postgres(&production.postgres).await?;
-    database.check().await?;
-    let registry = Registry::existing(database.clone()).await?;
+    let store = store(production).await?;
+    let registry = Registry::existing(store.database().clone()).await?;
     let settings = Settings::new(&production.kafka)?;
     let log = KafkaLog::new(registry, settings, production.kafka.log_topic());
-    Ok((log, PgStore::new(database)))
+    Ok((log, store))
+}
+
+/// The store of production, for commands that need no log.
+pub(super) async fn store(production: &Production) -> anyhow::Result<PgStore> {
+    let database = setup::postgres(&production.postgres).await?;
+    database.check().await?;
+    Ok(PgStore::new(database))
 }
 
 /// Runs a worker of production.

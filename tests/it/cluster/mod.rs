@@ -1,5 +1,6 @@
 //! The worker of production as real processes, on a real broker and a real database.
 
+mod commands;
 mod first;
 mod identities;
 mod site;

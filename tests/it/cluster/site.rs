@@ -85,6 +85,18 @@ consent: [ {{ channel: email, mode: opt_in }} ]
         assert_eq!(done.code, Some(0), "{}", done.stderr);
     }
 
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Done {
+        self.shop.run(args)
+    }
+
+    /// Runs a command that does what it should.
+    pub(crate) fn done(&self, args: &[&str]) -> Done {
+        let done = self.run(args);
+        assert_eq!(done.code, Some(0), "{args:?}: {}\n{}", done.stdout, done.stderr);
+        done
+    }
+
     /// Starts a worker and waits until it listens.
     pub(crate) fn worker(&self) -> Worker {
         let args = ["--log", "waypost=debug,librdkafka=info,info", "run"];
