@@ -262,6 +262,8 @@ impl Importing {
             position: line,
             reason,
             payload,
+            // A row of history is imported again with its file.
+            whole: false,
             at: self.at,
         });
     }

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod config;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod files;
@@ -80,6 +81,7 @@ enum Command {
     Sending(sending::Args),
     SendTest(send_test::Args),
     Report(report::Args),
+    DeadLetters(dead_letters::Args),
     Import(import::Args),
     Config(config::Args),
     Doctor(doctor::Args),
@@ -114,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Sending(args) => sending::run(&args, config),
         Command::SendTest(args) => send_test::run(&args, config),
         Command::Report(args) => report::run(&args, config),
+        Command::DeadLetters(args) => dead_letters::run(&args, config),
         Command::Import(args) => import::run(&args, config),
         Command::Config(args) => config::run(&args, config),
         Command::Doctor(args) => doctor::run(&args, config),

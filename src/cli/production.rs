@@ -102,6 +102,7 @@ pub(super) async fn serve(
     let parts = Parts {
         settings,
         log_topic: kafka.log_topic(),
+        dead_letters: kafka.dead_letters.clone(),
         feedback_topic: kafka.feedback_topic(),
         registry,
         store,

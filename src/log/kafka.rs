@@ -14,9 +14,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Mutex;
 
 use crate::kafka::{self, Context, Settings};
-use crate::model::ReleaseId;
+use crate::model::{ReleaseId, Timestamp};
 
-use super::{Control, Error, ReadLog, Record, Registry, ReleaseFiles, decode};
+use super::{
+    Control, DeadLetterFilter, DeadLetters, Error, KeptLetter, ReadLog, Record, Registry,
+    ReleaseFiles, decode,
+};
 
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
@@ -186,5 +189,15 @@ impl ReadLog for KafkaLog {
 
     async fn sources(&self) -> Result<Vec<(u16, String)>, Error> {
         self.registry.sources().await
+    }
+}
+
+impl DeadLetters for KafkaLog {
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<KeptLetter>, Error> {
+        self.registry.dead_letters(filter).await
+    }
+
+    async fn retried(&self, ids: &[i64], now: Timestamp) -> Result<(), Error> {
+        self.registry.retried(ids, now).await
     }
 }

@@ -5,7 +5,7 @@ mod data;
 mod schema;
 mod shape;
 
-pub use binary::from_binary;
+pub use binary::decode_message;
 pub use schema::{cloudevents_schema, data_fields};
 
 use serde::Deserialize;

@@ -5,3 +5,4 @@ mod first;
 mod identities;
 mod site;
 mod storm;
+mod topics;

@@ -79,6 +79,13 @@ consent: [ {{ channel: email, mode: opt_in }} ]
         );
     }
 
+    /// Adds a line under `kafka`.
+    pub(crate) fn kafka_too(&self, line: &str) {
+        let name = "waypost.yaml";
+        let text = std::fs::read_to_string(self.shop.path(name)).expect("a configuration");
+        self.shop.write(name, &text.replacen("kafka:\n", &format!("kafka:\n  {line}\n"), 1));
+    }
+
     /// Puts the journeys in force.
     pub(crate) fn apply(&self) {
         let done = self.shop.run(&["apply"]);

@@ -1,5 +1,6 @@
 //! The embedded worker as a real process: HTTP in, kills, stops, restarts; `why`, `verify`, `import`.
 
+mod dead_letters;
 pub(crate) mod events;
 mod files;
 mod future;
