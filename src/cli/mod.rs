@@ -24,6 +24,7 @@ mod sending;
 mod setup;
 mod table;
 mod talk;
+mod topics;
 mod verify;
 mod why;
 

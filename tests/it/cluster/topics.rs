@@ -1,17 +1,64 @@
-//! Topics that commands read and write: dead letters come back.
+//! Topics read by commands: replayed, recorded, and given back their dead letters.
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::site::Site;
 use crate::support::kafka;
 use crate::worker::CART;
-use crate::worker::events::consent;
+use crate::worker::events::{cart_add, consent, order};
 use crate::worker::shop::in_runtime;
 
 const ANN: &[(&str, &str)] = &[("id", "7001"), ("email", "ann@shop.example")];
+const BOB: &[(&str, &str)] = &[("id", "7002"), ("email", "bob@shop.example")];
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("json")).collect()
+}
+
+/// Of the lines of a replay: customer, step, decision.
+fn decided(text: &str) -> BTreeSet<String> {
+    let word = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let line = |line: Value| {
+        let [customer, step, decision] =
+            ["customer", "step", "decision"].map(|name| word(&line, name));
+        format!("{customer} {step} {decision}")
+    };
+    lines(text).into_iter().map(line).collect()
+}
+
+#[test]
+fn topics_are_replayed_up_to_their_ends() {
+    let site = Site::new(2, &[CART], "");
+    let web = [
+        ("a", consent("1", ANN)),
+        ("b", consent("2", BOB)),
+        ("a", cart_add("3", ANN, "c1")),
+        ("b", cart_add("4", BOB, "c2")),
+        ("c", "no event".to_owned()),
+    ];
+    site.sends(&site.web, &web);
+    site.sends(&site.office, &[("b", order("5", BOB, "o1"))]);
+    let until = crate::worker::shop::now().plus_ms(60_000).to_string();
+    let all = ["replay", "--topic", &site.web, &site.office, "--until", &until];
+    let replayed = site.done(&all);
+    let expected: BTreeSet<String> = ["7001 first send", "7001 second send"].map(Into::into).into();
+    assert_eq!(decided(&replayed.stdout), expected, "{}", replayed.stderr);
+    assert!(replayed.stderr.contains(&format!("{}/", site.web)), "{}", replayed.stderr);
+    let again = site.done(&[&all[..], &["--as-appended"]].concat());
+    assert_eq!(decided(&again.stdout), expected, "{}", again.stderr);
+    // Without the order that the office knew of, Bob is reminded, too.
+    let web = site.done(&["replay", "--topic", &site.web, "--until", &until, "--from", "-1d"]);
+    assert_eq!(decided(&web.stdout).len(), 4, "{}", web.stdout);
+    // Nothing is that new, or so old.
+    for bounds in [["--from", "1000000"], ["--to", "0"]] {
+        let none = site.done(&[&["replay", "--topic", &site.web][..], &bounds].concat());
+        assert_eq!(none.stdout, "", "{bounds:?}: {}", none.stderr);
+    }
+    let unknown = site.run(&["replay", "--topic", "no-such-topic"]);
+    assert_eq!(unknown.code, Some(3), "{unknown:?}");
+    assert!(unknown.stderr.contains("no-such-topic"), "{unknown:?}");
 }
 
 #[test]
