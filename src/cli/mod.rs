@@ -15,6 +15,7 @@ mod outgoing;
 mod page;
 mod preview;
 mod production;
+mod record;
 mod render;
 mod replay;
 mod report;
@@ -84,6 +85,7 @@ enum Command {
     Report(report::Args),
     DeadLetters(dead_letters::Args),
     Import(import::Args),
+    Record(record::Args),
     Config(config::Args),
     Doctor(doctor::Args),
     Migrate(migrate::Args),
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args, config),
         Command::DeadLetters(args) => dead_letters::run(&args, config),
         Command::Import(args) => import::run(&args, config),
+        Command::Record(args) => record::run(&args, config),
         Command::Config(args) => config::run(&args, config),
         Command::Doctor(args) => doctor::run(&args, config),
         Command::Migrate(args) => migrate::run(&args, config),

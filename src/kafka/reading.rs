@@ -173,7 +173,7 @@ impl Reading {
     ///
     /// # Errors
     /// [`Error::Call`] if no record comes for a minute, or what was to be read is gone.
-    pub fn next(&mut self) -> Result<Option<Fetched>, Error> {
+    pub fn read(&mut self) -> Result<Option<Fetched>, Error> {
         let mut in_vain = 0;
         while self.next < self.stretch.end {
             match self.queue.poll(POLL) {

@@ -76,7 +76,7 @@ impl Rows {
     ) -> Result<Option<Next>, Error> {
         match self {
             Self::Topic { reading, as_appended, timed } => {
-                let Some(record) = reading.next()? else { return Ok(None) };
+                let Some(record) = reading.read()? else { return Ok(None) };
                 *timed = record.by_server;
                 let appended = record.at.filter(|_| *as_appended && record.by_server);
                 let line = record.offset.cast_unsigned();

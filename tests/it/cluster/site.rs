@@ -86,6 +86,16 @@ consent: [ {{ channel: email, mode: opt_in }} ]
         self.shop.write(name, &text.replacen("kafka:\n", &format!("kafka:\n  {line}\n"), 1));
     }
 
+    /// Writes a file into the shop's folder.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        self.shop.write(name, text);
+    }
+
+    /// The text of a file in the shop's folder.
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.shop.path(name)).expect("a file")
+    }
+
     /// Puts the journeys in force.
     pub(crate) fn apply(&self) {
         let done = self.shop.run(&["apply"]);

@@ -62,6 +62,49 @@ fn topics_are_replayed_up_to_their_ends() {
 }
 
 #[test]
+fn a_record_of_topics_is_replayed_as_they_are_and_names_nobody() {
+    let site = Site::new(2, &[CART], "");
+    let web = [
+        ("a", consent("1", ANN)),
+        ("b", consent("2", BOB)),
+        ("a", cart_add("3", ANN, "c1")),
+        ("b", cart_add("4", BOB, "c2")),
+        ("c", "no event".to_owned()),
+    ];
+    site.sends(&site.web, &web);
+    site.sends(&site.office, &[("b", order("5", BOB, "o1"))]);
+    let until = crate::worker::shop::now().plus_ms(60_000).to_string();
+    let topics = ["--topic", &site.web, &site.office];
+    let replayed = |args: &[&str]| {
+        let done = site.done(&[&["replay", "--until", &until], args].concat());
+        decided(&done.stdout)
+    };
+    let of_topics = replayed(&topics);
+    let refused = site.run(&[&["record", "-o", "all.ndjson"], &topics[..]].concat());
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("--pseudonymise"), "{refused:?}");
+    let all = ["record", "-o", "all.ndjson", "--with-personal-data"];
+    let told = site.done(&[&all, &topics[..]].concat()).stderr;
+    assert!(told.contains("5 events written to all.ndjson"), "{told}");
+    assert!(told.contains("1 records could not be read"), "{told}");
+    assert_eq!(replayed(&["--events", "all.ndjson"]), of_topics);
+    site.write("key.txt", "a key for this test\n");
+    for file in ["some.ndjson.gz", "some.ndjson.zst", "some.ndjson"] {
+        site.done(&[&["record", "-o", file, "--pseudonymise", "@key.txt"], &topics[..]].concat());
+        let told = replayed(&["--events", file]);
+        assert_eq!(told.len(), of_topics.len(), "{told:?}");
+        assert!(
+            told.iter().all(|line| line.starts_with('x') && line.ends_with(" send")),
+            "{told:?}"
+        );
+    }
+    let text = site.read("some.ndjson");
+    for name in ["\"7001\"", "\"7002\"", "ann@", "bob@", "shop.example"] {
+        assert!(!text.contains(name), "{name} is in {text}");
+    }
+}
+
+#[test]
 fn dead_letters_go_to_a_topic_and_come_back() {
     let dead = in_runtime(kafka().topic("dead", 1, &[]));
     let site = Site::new(2, &[CART], "");
