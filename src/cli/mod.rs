@@ -23,6 +23,7 @@ mod run;
 mod send_test;
 mod sending;
 mod setup;
+mod snapshot;
 mod table;
 mod talk;
 mod topics;
@@ -86,6 +87,7 @@ enum Command {
     DeadLetters(dead_letters::Args),
     Import(import::Args),
     Record(record::Args),
+    Snapshot(snapshot::Args),
     Config(config::Args),
     Doctor(doctor::Args),
     Migrate(migrate::Args),
@@ -122,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(args) => dead_letters::run(&args, config),
         Command::Import(args) => import::run(&args, config),
         Command::Record(args) => record::run(&args, config),
+        Command::Snapshot(args) => snapshot::run(&args, config),
         Command::Config(args) => config::run(&args, config),
         Command::Doctor(args) => doctor::run(&args, config),
         Command::Migrate(args) => migrate::run(&args, config),

@@ -92,7 +92,7 @@ impl Cursor {
             config.create_with_context(Context::quiet()).map_err(failed)?;
         let at = partition.cast_signed();
         let (first, end) = consumer.fetch_watermarks(topic, at, CALL).map_err(failed)?;
-        if from > 0 && from < first.cast_unsigned() {
+        if from < first.cast_unsigned() {
             return Err(Error::HeadGone {
                 topic: topic.to_owned(),
                 partition,
@@ -101,7 +101,7 @@ impl Cursor {
             });
         }
         let mut assignment = TopicPartitionList::new();
-        let start = Offset::Offset(from.max(first.cast_unsigned()).cast_signed());
+        let start = Offset::Offset(from.cast_signed());
         assignment.add_partition_offset(topic, at, start).map_err(failed)?;
         consumer.assign(&assignment).map_err(failed)?;
         Ok(Self { consumer, partition, next: from, end: end.cast_unsigned() })

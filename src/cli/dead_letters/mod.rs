@@ -102,6 +102,7 @@ struct Retry {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
+    setup::needs_store(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match &config.production {

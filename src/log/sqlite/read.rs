@@ -141,7 +141,7 @@ impl ReadLog for LogReader {
         let mut records = Vec::new();
         let mut next = from;
         while records.len() < records_min.max(1) {
-            // The batch that holds `next`, else the first one after it (its head may be gone).
+            // The batch that holds `next`, else the first one after it: then records are gone.
             let row: Option<(i64, i64, i64, Vec<u8>)> = sqlx::query_as(
                 "SELECT base_offset, records, bytes, payload FROM batches
                  WHERE partition = ?1 AND base_offset >= coalesce(
@@ -156,6 +156,10 @@ impl ReadLog for LogReader {
             .map_err(self.failed("reading records"))?;
             let Some((base, count, bytes, payload)) = row else { break };
             let base = base.cast_unsigned();
+            if base > next {
+                let topic = self.path.display().to_string();
+                return Err(Error::HeadGone { topic, partition, from: next, first: base });
+            }
             let batch = unpack(&payload, bytes, count).map_err(|source| Error::Records {
                 path: self.path.display().to_string(),
                 partition,

@@ -4,5 +4,6 @@ mod commands;
 mod first;
 mod identities;
 mod site;
+mod snapshot;
 mod storm;
 mod topics;

@@ -171,6 +171,17 @@ consent: [ {{ channel: email, mode: opt_in }} ]
         wait(what, || wanted(self.count(sql)));
     }
 
+    /// The topic of the log.
+    pub(crate) fn log_topic(&self) -> String {
+        format!("{}.log", self.name)
+    }
+
+    /// As [`Self::verified`], from a snapshot.
+    pub(crate) fn verified_from(&self, snapshot: &str) -> serde_json::Value {
+        let done = self.done(&["verify", "--json", "--from", snapshot]);
+        serde_json::from_str(&done.stdout).expect("json")
+    }
+
     /// Asserts that `verify` finds no difference, and returns its figures.
     pub(crate) fn verified(&self) -> serde_json::Value {
         self.shop.verified()

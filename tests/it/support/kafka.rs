@@ -120,6 +120,21 @@ impl Kafka {
         records
     }
 
+    /// Deletes the records of each partition that come before an offset, as a retention does.
+    pub(crate) async fn delete_before(&self, topic: &str, offsets: &[i64]) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("a client");
+        let mut before = TopicPartitionList::new();
+        for (partition, offset) in (0..).zip(offsets) {
+            let offset = Offset::Offset(*offset);
+            before.add_partition_offset(topic, partition, offset).expect("a partition");
+        }
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+        let deleted = admin.delete_records(&before, &options).await.expect("the broker answers");
+        for element in deleted.elements() {
+            element.error().expect("records are deleted");
+        }
+    }
+
     /// As `kill -9` does. Only for a broker of the test's own.
     pub(crate) fn kill(&mut self) {
         self.server.as_mut().expect("it is this test's own").kill();

@@ -15,6 +15,7 @@ mod report;
 mod sending;
 pub(crate) mod shop;
 mod sms;
+mod snapshot;
 mod stop;
 mod why;
 
