@@ -119,6 +119,7 @@ fn replayed(
     assert!(!mistakes.has_errors(), "{}", mistakes.render(false));
     let options = Options {
         inputs: vec![input],
+        topics: None,
         until,
         grace_ms: 10_000,
         assume_reachable: true,

@@ -60,13 +60,15 @@ CREATE TABLE positions (
 
 -- What could not become an event.
 CREATE TABLE dead_letters (
-    id        INTEGER PRIMARY KEY,
-    source    INTEGER NOT NULL,
-    partition INTEGER NOT NULL,
-    position  INTEGER NOT NULL,
-    reason    TEXT    NOT NULL,
-    payload   BLOB,                 -- the beginning of the record; NULL once erased
-    at        INTEGER NOT NULL      -- milliseconds since 1970, UTC
+    id         INTEGER PRIMARY KEY,
+    source     INTEGER NOT NULL,
+    partition  INTEGER NOT NULL,
+    position   INTEGER NOT NULL,
+    reason     TEXT    NOT NULL,
+    payload    BLOB,                -- the record or its beginning; NULL once erased
+    whole      INTEGER NOT NULL,    -- payload is the whole record as it came
+    at         INTEGER NOT NULL,    -- milliseconds since 1970, UTC
+    retried_at INTEGER              -- when it was handed in again
 );
 
 -- Outbox records that arrived, so that one relayed twice counts once.

@@ -194,13 +194,15 @@ CREATE TABLE releases (
 
 -- What could not become an event. A position that is read twice is one letter.
 CREATE TABLE dead_letters (
-    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    source    int    NOT NULL,
-    partition int    NOT NULL,
-    position  bigint NOT NULL,
-    reason    text   NOT NULL,
-    payload   bytea,                -- the beginning of the record; NULL once erased
-    at        bigint NOT NULL,
+    id         bigint  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source     int     NOT NULL,
+    partition  int     NOT NULL,
+    position   bigint  NOT NULL,
+    reason     text    NOT NULL,
+    payload    bytea,               -- the record or its beginning; NULL once erased
+    whole      boolean NOT NULL,    -- payload is the whole record as it came
+    at         bigint  NOT NULL,
+    retried_at bigint,              -- when it was handed in again
     UNIQUE (source, partition, position)
 );
 

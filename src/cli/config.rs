@@ -169,6 +169,7 @@ kafka:
   properties: { security.protocol: SASL_SSL, sasl.mechanism: PLAIN, linger.ms: 20 }
   secrets: { sasl.password: very-secret }
   retention: 400 days
+  dead_letters: shop.dead
 postgres: { url: "postgres://db/waypost", password: very-secret }
 inputs: { web: { topic: shop.web, format: xdm, blocking: false } }
 "#;

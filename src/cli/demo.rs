@@ -63,6 +63,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             arrival_delay_ms: 0,
             history: false,
         }],
+        topics: None,
         until: None,
         grace_ms: 10_000,
         assume_reachable: false,

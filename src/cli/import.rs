@@ -86,6 +86,11 @@ impl Kind {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
+    if config.production.is_some() {
+        bail!(
+            "history can't be loaded into Kafka and Postgres yet, only into the embedded log; nothing was changed"
+        );
+    }
     let (decoder, _) = setup::decoder(args.mapping.as_deref(), &config)?;
     // Before the log, so that a file that is not there leaves no log behind.
     let content = args.content()?;
@@ -257,6 +262,8 @@ impl Importing {
             position: line,
             reason,
             payload,
+            // A row of history is imported again with its file.
+            whole: false,
             at: self.at,
         });
     }

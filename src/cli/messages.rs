@@ -15,7 +15,7 @@ use crate::store::{
 use crate::worker::{Clock, SystemClock};
 
 use super::talk::say;
-use super::{Outcome, setup};
+use super::{Outcome, production, setup};
 
 /// List, show, cancel and resolve messages
 ///
@@ -35,10 +35,22 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    #[command(flatten)]
+    Look(Look),
+    #[command(flatten)]
+    Change(Change),
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Look {
     /// The newest messages, and how far each is on its way out
     List(List),
     /// All that is known of one message
     Show(Show),
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Change {
     /// Cancel a message that has not started
     Cancel {
         /// The message's id.
@@ -103,32 +115,51 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let state = &config.store.state;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        match &args.action {
-            Action::List(args) => list(args, &SqliteLedger::open(state).await?).await,
-            Action::Show(args) => show(args, &SqliteLedger::open(state).await?).await,
-            Action::Cancel { message } => {
-                let store = SqliteStore::open_beside(state).await?;
-                let message = find(store.ledger(), message).await?.0;
-                if !store.cancel(&message, SystemClock.now()).await? {
-                    bail!("the message has started or ended; `waypost messages show` says how far it is");
-                }
-                say("cancelled");
-                Ok(Outcome::Done)
+        match (&args.action, &config.production) {
+            (Action::Look(action), Some(production)) => {
+                look(action, production::store(production).await?.ledger()).await
             }
-            Action::Resolve(args) => {
-                let store = SqliteStore::open_beside(state).await?;
-                let message = find(store.ledger(), &args.message).await?.0;
-                if !store.resolve(&message, args.sent, SystemClock.now()).await? {
-                    bail!("the message is not in doubt; `waypost messages show` says how far it is");
-                }
-                say(if args.sent { "resolved: sent" } else { "resolved: not sent" });
-                Ok(Outcome::Done)
+            (Action::Look(action), None) => look(action, &SqliteLedger::open(state).await?).await,
+            (Action::Change(action), Some(production)) => {
+                change(action, &production::store(production).await?).await
+            }
+            (Action::Change(action), None) => {
+                change(action, &SqliteStore::open_beside(state).await?).await
             }
         }
     })
 }
 
-async fn list(args: &List, ledger: &SqliteLedger) -> anyhow::Result<Outcome> {
+async fn look(action: &Look, ledger: &impl Listing) -> anyhow::Result<Outcome> {
+    match action {
+        Look::List(args) => list(args, ledger).await,
+        Look::Show(args) => show(args, ledger).await,
+    }
+}
+
+async fn change(action: &Change, store: &impl Outgoing) -> anyhow::Result<Outcome> {
+    match action {
+        Change::Cancel { message } => {
+            let message = find(store.ledger(), message).await?.0;
+            if !store.cancel(&message, SystemClock.now()).await? {
+                bail!(
+                    "the message has started or ended; `waypost messages show` says how far it is"
+                );
+            }
+            say("cancelled");
+        }
+        Change::Resolve(args) => {
+            let message = find(store.ledger(), &args.message).await?.0;
+            if !store.resolve(&message, args.sent, SystemClock.now()).await? {
+                bail!("the message is not in doubt; `waypost messages show` says how far it is");
+            }
+            say(if args.sent { "resolved: sent" } else { "resolved: not sent" });
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+async fn list(args: &List, ledger: &impl Listing) -> anyhow::Result<Outcome> {
     let filter = MessageFilter {
         journey: args.journey.as_deref().map(Text::new),
         status: args.status,
@@ -167,7 +198,7 @@ async fn list(args: &List, ledger: &SqliteLedger) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-async fn show(args: &Show, ledger: &SqliteLedger) -> anyhow::Result<Outcome> {
+async fn show(args: &Show, ledger: &impl Listing) -> anyhow::Result<Outcome> {
     let (message, delivery) = find(ledger, &args.message).await?;
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -209,7 +240,7 @@ async fn show(args: &Show, ledger: &SqliteLedger) -> anyhow::Result<Outcome> {
 }
 
 async fn find(
-    ledger: &SqliteLedger,
+    ledger: &impl Listing,
     id: &str,
 ) -> anyhow::Result<(StoredMessage, Option<DeliveryRow>)> {
     let message: MessageId = id.parse().map_err(|_| {

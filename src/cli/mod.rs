@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod config;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod files;
@@ -14,6 +15,7 @@ mod outgoing;
 mod page;
 mod preview;
 mod production;
+mod record;
 mod render;
 mod replay;
 mod report;
@@ -21,8 +23,10 @@ mod run;
 mod send_test;
 mod sending;
 mod setup;
+mod snapshot;
 mod table;
 mod talk;
+mod topics;
 mod verify;
 mod why;
 
@@ -80,7 +84,10 @@ enum Command {
     Sending(sending::Args),
     SendTest(send_test::Args),
     Report(report::Args),
+    DeadLetters(dead_letters::Args),
     Import(import::Args),
+    Record(record::Args),
+    Snapshot(snapshot::Args),
     Config(config::Args),
     Doctor(doctor::Args),
     Migrate(migrate::Args),
@@ -114,7 +121,10 @@ pub fn main() -> ExitCode {
         Command::Sending(args) => sending::run(&args, config),
         Command::SendTest(args) => send_test::run(&args, config),
         Command::Report(args) => report::run(&args, config),
+        Command::DeadLetters(args) => dead_letters::run(&args, config),
         Command::Import(args) => import::run(&args, config),
+        Command::Record(args) => record::run(&args, config),
+        Command::Snapshot(args) => snapshot::run(&args, config),
         Command::Config(args) => config::run(&args, config),
         Command::Doctor(args) => doctor::run(&args, config),
         Command::Migrate(args) => migrate::run(&args, config),

@@ -14,12 +14,12 @@ use crate::identity::Identify;
 use crate::journey::{Rules, Shop};
 use crate::log::{LogReader, ReadLog};
 use crate::model::{CustomerId, MessageChannel, MessageId, Text, Timestamp, Zone, derive};
-use crate::store::{Ledger, SqliteLedger};
+use crate::store::{Ledger, Outgoing, SqliteLedger};
 use crate::template::{Email, Frame, Sms, Templates, example_shop};
 
 use super::send_test::decision;
 use super::talk::say;
-use super::{Outcome, setup};
+use super::{Outcome, production, setup};
 
 /// Show a template as a customer would get it; it never sends
 ///
@@ -142,12 +142,30 @@ fn read(file: &Path) -> anyhow::Result<Json> {
 
 /// The data of the newest message decided for a customer: of the template's, if there is one.
 async fn data_of(customer: &str, template: Option<&str>, config: &Config) -> anyhow::Result<Json> {
-    let log = LogReader::open(&config.store.log).await?;
-    let ledger = SqliteLedger::open(&config.store.state).await?;
-    let mut identify = Identify::stored(log.identity_key().await?);
     let namespaces = setup::namespaces(config)?;
+    match &config.production {
+        Some(production) => {
+            let (log, store) = production::opened(production).await?;
+            newest_data(customer, template, &namespaces, &log, store.ledger()).await
+        }
+        None => {
+            let log = LogReader::open(&config.store.log).await?;
+            let ledger = SqliteLedger::open(&config.store.state).await?;
+            newest_data(customer, template, &namespaces, &log, &ledger).await
+        }
+    }
+}
+
+async fn newest_data(
+    customer: &str,
+    template: Option<&str>,
+    namespaces: &[Text],
+    log: &impl ReadLog,
+    ledger: &impl Ledger,
+) -> anyhow::Result<Json> {
+    let mut identify = Identify::stored(log.identity_key().await?);
     let mut messages = Vec::new();
-    for id in identify.named(&log, customer, &namespaces).await? {
+    for id in identify.named(log, customer, namespaces).await? {
         messages.extend(ledger.messages_of(id).await?);
     }
     messages.retain(|message| !message.erased && !message.decision.data.is_empty());

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 
 use crate::cluster::{self, Input, Options, Parts, Roles};
 use crate::config::{Config, Production};
-use crate::decode::{Decode, Decoder, Form};
 use crate::deliver::{Composer, Delivery, Routes};
 use crate::kafka::{Cluster, Settings};
 use crate::log::{KafkaLog, Registry};
@@ -21,19 +20,25 @@ use crate::template::Templates;
 use crate::worker::{self, Clock, Pages, SystemClock};
 
 use super::talk::say;
-use super::{outgoing, setup};
+use super::{outgoing, setup, topics};
 
 /// How often it is looked for templates that came into force.
 const TEMPLATES_EVERY: Duration = Duration::from_secs(5);
 
 /// The log and the store of production, for commands that read.
 pub(super) async fn opened(production: &Production) -> anyhow::Result<(KafkaLog, PgStore)> {
-    let database = setup::postgres(&production.postgres).await?;
-    database.check().await?;
-    let registry = Registry::existing(database.clone()).await?;
+    let store = store(production).await?;
+    let registry = Registry::existing(store.database().clone()).await?;
     let settings = Settings::new(&production.kafka)?;
     let log = KafkaLog::new(registry, settings, production.kafka.log_topic());
-    Ok((log, PgStore::new(database)))
+    Ok((log, store))
+}
+
+/// The store of production, for commands that need no log.
+pub(super) async fn store(production: &Production) -> anyhow::Result<PgStore> {
+    let database = setup::postgres(&production.postgres).await?;
+    database.check().await?;
+    Ok(PgStore::new(database))
 }
 
 /// Runs a worker of production.
@@ -96,6 +101,7 @@ pub(super) async fn serve(
     let parts = Parts {
         settings,
         log_topic: kafka.log_topic(),
+        dead_letters: kafka.dead_letters.clone(),
         feedback_topic: kafka.feedback_topic(),
         registry,
         store,
@@ -144,15 +150,7 @@ fn inputs(config: &Config) -> anyhow::Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for (name, input) in &config.inputs {
         let topic = input.topic.as_ref().with_context(|| format!("inputs.{name}.topic"))?;
-        let decode: Arc<dyn Decode> = match setup::input_decoder(&input.format, config)? {
-            Decoder::Records(decode) => decode,
-            Decoder::Mapped(mapping) if !matches!(mapping.form(), Form::Csv(_)) => {
-                Arc::new(mapping)
-            }
-            Decoder::Mapped(_) => bail!(
-                "inputs.{name}: its mapping reads CSV rows, and a record in Kafka has no header; map JSON records"
-            ),
-        };
+        let decode = topics::decode(name, input, config)?;
         inputs.push(Input {
             name: name.to_string(),
             topic: topic.to_string(),

@@ -3,20 +3,25 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 use crate::config::Config;
 use crate::engine::{Decision, Trace};
 use crate::journey::Catalog;
+use crate::kafka::Bound;
 use crate::model::{CustomerId, Delay, Timestamp};
-use crate::replay::{Against, DeadLetter, FLUSH_ROWS, Input, Options, Watch, replay, write_line};
+use crate::replay::{
+    Against, DeadLetter, FLUSH_ROWS, Input, Options, TopicInput, Topics, Watch, replay, write_line,
+};
 use crate::report::{Gather, Report};
 use crate::template::example_shop;
 
 use super::page::{self, Page};
 use super::render::Renderer;
 use super::talk::{bar, say};
+use super::topics::{self, Parts};
 use super::{Outcome, setup, table};
 
 /// Run recorded events through the journeys with a virtual clock; it never sends
@@ -30,12 +35,28 @@ use super::{Outcome, setup, table};
 ///   waypost replay --events web.ndjson orders.ndjson --arrival-delay orders.ndjson=10m
 ///   waypost replay --events week.ndjson --html report.html > decisions.ndjson
 ///   waypost replay --events week.ndjson --against decisions.ndjson > after.ndjson
+///   waypost replay --topic shop.web shop.orders --from -7d --journeys changed > after.ndjson
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// Files of events: NDJSON, a JSON array or CSV, plain, .gz or .zst; `-` is standard input.
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, required_unless_present = "topic", num_args = 1.., value_name = "FILE")]
     events: Vec<PathBuf>,
+    /// Kafka topics of events, up to where they end now. An input's topic is read as the input says,
+    /// any other as XDM or CloudEvents.
+    #[arg(long, num_args = 1.., value_name = "TOPIC")]
+    topic: Vec<String>,
+    /// Where topics begin: a time, how long ago (-30d), or an offset in each partition; without it
+    /// with the oldest record.
+    #[arg(long, requires = "topic", value_parser = topics::bound, allow_hyphen_values = true)]
+    from: Option<Bound>,
+    /// Where topics end, in the same words; its record is not read any more.
+    #[arg(long, requires = "topic", value_parser = topics::bound, allow_hyphen_values = true)]
+    to: Option<Bound>,
+    /// A topic's events are known when the topic took them, as the worker knows them, and not when
+    /// they happened.
+    #[arg(long, requires = "topic")]
+    as_appended: bool,
     /// How columns or JSON paths become events; without it XDM and CloudEvents are read.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
@@ -52,7 +73,7 @@ pub(super) struct Args {
     /// Until when timers fire; the last event's time without it.
     #[arg(long, value_name = "TIME")]
     until: Option<Timestamp>,
-    /// A file (or its mapping's source) whose events are known only so long after they happened.
+    /// A file (or its mapping's source), topic or input whose events are known only so long after they happened.
     #[arg(long, value_name = "SOURCE=DURATION", value_parser = delay)]
     arrival_delay: Vec<(String, Delay)>,
     /// Customers without a known address or consent pass these two checks, for data that holds
@@ -90,8 +111,10 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         (named, _) => setup::templates_folder(named.as_deref(), &config.templates),
     };
     let journeys = setup::journeys(folder, templates.as_deref())?;
+    let (inputs, topics) = inputs(args, config)?;
     let options = Options {
-        inputs: inputs(args, config)?,
+        inputs,
+        topics,
         until: args.until,
         grace_ms: config.ticks.grace_ms,
         assume_reachable: args.assume_reachable,
@@ -165,10 +188,12 @@ fn describe(report: &mut Report, args: &Args, journeys: &Path, config: Option<&P
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         names.join(", ")
     };
-    report.title = format!("Replay of {}", names(&args.events));
+    let topics = args.topic.iter().map(PathBuf::from);
+    let events: Vec<PathBuf> = args.events.iter().cloned().chain(topics).collect();
+    report.title = format!("Replay of {}", names(&events));
     report.about =
         "Recorded events through the journeys with a virtual clock. Nothing was sent.".to_owned();
-    report.facts.push(("events", names(&args.events)));
+    report.facts.push(("events", names(&events)));
     if !args.history.is_empty() {
         report.facts.push(("history", names(&args.history)));
     }
@@ -180,9 +205,19 @@ fn describe(report: &mut Report, args: &Args, journeys: &Path, config: Option<&P
     }
 }
 
-/// The files with how each is read, history first.
-fn inputs(args: &Args, config: &Config) -> anyhow::Result<Vec<Input>> {
+/// The files with how each is read, history first, and the topics.
+fn inputs(args: &Args, config: &Config) -> anyhow::Result<(Vec<Input>, Option<Topics>)> {
     let mut used = vec![false; args.arrival_delay.len()];
+    let mut delay_of = |names: &[&str]| {
+        let mut delay_ms = 0;
+        for ((named, delay), used) in args.arrival_delay.iter().zip(&mut used) {
+            if names.contains(&named.as_str()) {
+                delay_ms = delay.nominal_ms();
+                *used = true;
+            }
+        }
+        delay_ms
+    };
     let mut inputs = Vec::new();
     for (path, history) in args
         .history
@@ -194,22 +229,34 @@ fn inputs(args: &Args, config: &Config) -> anyhow::Result<Vec<Input>> {
         let (decoder, source) = setup::decoder(mapping, config)?;
         let shown = path.display().to_string();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let mut arrival_delay_ms = 0;
-        for ((named, delay), used) in args.arrival_delay.iter().zip(&mut used) {
-            if *named == shown || *named == name || *named == source {
-                arrival_delay_ms = delay.nominal_ms();
-                *used = true;
-            }
-        }
+        let arrival_delay_ms = delay_of(&[&shown, &name, &source]);
         inputs.push(Input { path: path.clone(), decoder, arrival_delay_ms, history });
+    }
+    let mut topics = None;
+    if !args.topic.is_empty() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let found = Parts::find(config, &args.topic, args.from, args.to);
+        let found = runtime.block_on(found)?;
+        let mut parts = Vec::new();
+        for stretch in &found.stretches {
+            let source = found.source(stretch)?;
+            let input = source.input.as_deref().unwrap_or_default();
+            parts.push(TopicInput {
+                stretch: stretch.clone(),
+                decode: Arc::clone(&source.decode),
+                arrival_delay_ms: delay_of(&[&source.topic, input]),
+                as_appended: args.as_appended,
+            });
+        }
+        topics = Some(Topics { settings: found.settings, parts });
     }
     if let Some(place) = used.iter().position(|used| !used) {
         bail!(
-            "--arrival-delay names `{}`, which is no file and no source of this replay",
+            "--arrival-delay names `{}`, which is no file, topic or source of this replay",
             args.arrival_delay[place].0
         );
     }
-    Ok(inputs)
+    Ok((inputs, topics))
 }
 
 /// A file for dead letters.

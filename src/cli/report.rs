@@ -10,10 +10,10 @@ use crate::journey::Plan;
 use crate::log::{LogReader, ReadLog};
 use crate::release;
 use crate::report::{Group, Journey, Report};
-use crate::store::{LaneRow, Ledger, SqliteLedger};
+use crate::store::{LaneRow, Ledger, Outgoing, SqliteLedger};
 
 use super::page::Page;
-use super::{Outcome, setup, table};
+use super::{Outcome, production, setup, table};
 
 /// Count what the worker made of a journey
 ///
@@ -43,28 +43,21 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let config = setup::configuration(config)?.config;
     setup::needs_store(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (journeys, lanes) = runtime.block_on(async {
-        let log = LogReader::open(&config.store.log).await?;
-        let ledger = SqliteLedger::open(&config.store.state).await?.one_moment();
-        let plans = in_force(&log).await?;
-        let known = ledger.journeys().await?;
-        let names = plans.iter().map(|plan| plan.name.as_str());
-        let mut names: Vec<&str> = names.chain(known.iter().map(String::as_str)).collect();
-        names.sort_unstable();
-        names.dedup();
-        if let Some(name) = &args.journey {
-            if !names.contains(&name.as_str()) {
-                bail!("{}", unknown(name, &names));
+    let (journeys, lanes, place) = runtime.block_on(async {
+        anyhow::Ok(match &config.production {
+            Some(production) => {
+                let (log, store) = production::opened(production).await?;
+                let ledger = store.ledger().one_moment();
+                let (journeys, lanes) = counted(args.journey.as_deref(), &log, &ledger).await?;
+                (journeys, lanes, store.database().place().to_owned())
             }
-            names.retain(|known| known == name);
-        }
-        let mut journeys = Vec::new();
-        for name in names {
-            let plan = plans.iter().find(|plan| plan.name == name);
-            let journey = plan.map_or_else(|| Journey::named(name), Journey::of_plan);
-            journeys.push(journey.stored(&ledger.journey(name).await?));
-        }
-        anyhow::Ok((journeys, ledger.lanes().await?))
+            None => {
+                let log = LogReader::open(&config.store.log).await?;
+                let ledger = SqliteLedger::open(&config.store.state).await?.one_moment();
+                let (journeys, lanes) = counted(args.journey.as_deref(), &log, &ledger).await?;
+                (journeys, lanes, config.store.state.display().to_string())
+            }
+        })
     })?;
     let page = args.html.as_deref().map(Page::create).transpose()?;
     let mut out = std::io::stdout().lock();
@@ -90,12 +83,39 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
                 None => "All journeys".to_owned(),
             },
             about: "What the worker decided, as its store has it.".to_owned(),
-            facts: facts(&lanes, &config.store.state),
+            facts: facts(&lanes, place),
             journeys,
             ..Report::default()
         })?;
     }
     Ok(Outcome::Done)
+}
+
+/// What is kept of a journey, or of each one, and where the lanes stand.
+async fn counted(
+    name: Option<&str>,
+    log: &impl ReadLog,
+    ledger: &impl Ledger,
+) -> anyhow::Result<(Vec<Journey>, Vec<LaneRow>)> {
+    let plans = in_force(log).await?;
+    let known = ledger.journeys().await?;
+    let names = plans.iter().map(|plan| plan.name.as_str());
+    let mut names: Vec<&str> = names.chain(known.iter().map(String::as_str)).collect();
+    names.sort_unstable();
+    names.dedup();
+    if let Some(name) = name {
+        if !names.contains(&name) {
+            bail!("{}", unknown(name, &names));
+        }
+        names.retain(|known| *known == name);
+    }
+    let mut journeys = Vec::new();
+    for name in names {
+        let plan = plans.iter().find(|plan| plan.name == name);
+        let journey = plan.map_or_else(|| Journey::named(name), Journey::of_plan);
+        journeys.push(journey.stored(&ledger.journey(name).await?));
+    }
+    Ok((journeys, ledger.lanes().await?))
 }
 
 /// The journeys of the release that was put in force last.
@@ -149,9 +169,9 @@ fn known_until(lanes: &[LaneRow]) -> Option<String> {
     least.map(|watermark| watermark.to_string())
 }
 
-fn facts(lanes: &[LaneRow], state: &Path) -> Vec<(&'static str, String)> {
+fn facts(lanes: &[LaneRow], store: String) -> Vec<(&'static str, String)> {
     vec![
-        ("store", state.display().to_string()),
+        ("store", store),
         ("time has come to", known_until(lanes).unwrap_or_else(|| "nowhere yet".into())),
     ]
 }

@@ -8,7 +8,7 @@ use crate::store::{Hold, Ledger, Listing, Outgoing, SqliteStore};
 use crate::worker::{Clock, SystemClock};
 
 use super::talk::say;
-use super::{Outcome, setup};
+use super::{Outcome, production, setup};
 
 /// Hold messages back and release them
 ///
@@ -55,43 +55,52 @@ struct What {
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (action, templates) = (&args.action, config.templates.as_path());
     runtime.block_on(async {
-        let store = SqliteStore::open_beside(&config.store.state).await?;
-        let (what, held) = match &args.action {
-            Action::Hold(what) => (what, true),
-            Action::Release(what) => (what, false),
-            Action::Status => return status(&store).await,
-        };
-        let hold = hold(what);
-        if held {
-            warn_of_unknown(&hold, &store, &config.templates).await?;
-        }
-        let changed = store.hold(&hold, held, SystemClock.now()).await?;
-        let name = named(&hold);
-        say(&match (held, changed) {
-            (true, true) => format!("held: {name}"),
-            (true, false) => format!("already held: {name}"),
-            (false, true) => format!("released: {name}"),
-            (false, false) => format!("not held: {name}"),
-        });
-        for (other, since) in store.ledger().holds().await? {
-            if !held && other != hold {
-                say(&format!("still held since {since}: {}", named(&other)));
+        match &config.production {
+            Some(production) => act(action, &production::store(production).await?, templates).await,
+            None => {
+                act(action, &SqliteStore::open_beside(&config.store.state).await?, templates).await
             }
         }
-        Ok(Outcome::Done)
     })
 }
 
-async fn status(store: &SqliteStore) -> anyhow::Result<Outcome> {
-    let holds = store.ledger().holds().await?;
+async fn act(action: &Action, store: &impl Outgoing, templates: &Path) -> anyhow::Result<Outcome> {
+    let (what, held) = match action {
+        Action::Hold(what) => (what, true),
+        Action::Release(what) => (what, false),
+        Action::Status => return status(store.ledger()).await,
+    };
+    let hold = hold(what);
+    if held {
+        warn_of_unknown(&hold, store.ledger(), templates).await?;
+    }
+    let changed = store.hold(&hold, held, SystemClock.now()).await?;
+    let name = named(&hold);
+    say(&match (held, changed) {
+        (true, true) => format!("held: {name}"),
+        (true, false) => format!("already held: {name}"),
+        (false, true) => format!("released: {name}"),
+        (false, false) => format!("not held: {name}"),
+    });
+    for (other, since) in store.ledger().holds().await? {
+        if !held && other != hold {
+            say(&format!("still held since {since}: {}", named(&other)));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+async fn status(ledger: &impl Listing) -> anyhow::Result<Outcome> {
+    let holds = ledger.holds().await?;
     if holds.is_empty() {
         say("nothing is held");
     }
     for (hold, since) in holds {
         say(&format!("held since {since}: {}", named(&hold)));
     }
-    for (status, count) in store.ledger().deliveries().await? {
+    for (status, count) in ledger.deliveries().await? {
         say(&format!("{:<13} {count}", status.as_str()));
     }
     Ok(Outcome::Done)
@@ -115,10 +124,10 @@ fn hold(what: &What) -> Hold {
 }
 
 /// Warns of a name that nothing has: a misspelt hold holds nothing.
-async fn warn_of_unknown(hold: &Hold, store: &SqliteStore, folder: &Path) -> anyhow::Result<()> {
+async fn warn_of_unknown(hold: &Hold, ledger: &impl Ledger, folder: &Path) -> anyhow::Result<()> {
     let (name, mut known): (&str, Vec<String>) = match hold {
         Hold::All | Hold::Channel(_) => return Ok(()),
-        Hold::Journey(name) => (name, store.ledger().journeys().await?),
+        Hold::Journey(name) => (name, ledger.journeys().await?),
         Hold::Template(name) if folder.is_dir() => {
             let (templates, _) = setup::templates(folder)?;
             (name, templates.names().map(str::to_owned).collect())

@@ -1,14 +1,14 @@
 //! `waypost verify`: what was decided live against a replay of the log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::log::LogReader;
 use crate::replay::grouped;
 use crate::store::{Outgoing, SqliteLedger};
-use crate::verify::verify;
+use crate::verify::{Snapshot, verify};
 
 use super::talk::{bar, say};
-use super::{Outcome, production, setup};
+use super::{Outcome, production, setup, snapshot};
 
 /// Hold what the worker decided against a replay of its own log
 ///
@@ -18,9 +18,14 @@ use super::{Outcome, production, setup};
 /// Examples:
 ///   waypost verify
 ///   waypost verify --json
+///   waypost verify --from snapshots
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
+    /// Begin at a snapshot of `waypost snapshot`: the file, or the newest in a folder. What was
+    /// decided before is not compared.
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
     /// Write the result as one JSON object to stdout.
     #[arg(long)]
     json: bool,
@@ -28,19 +33,27 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
     let config = setup::configuration(config)?.config;
+    setup::needs_store(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let from = match &args.from {
+        Some(path) => Some(Snapshot::open(&snapshot::named(path)?)?),
+        None => None,
+    };
+    if let Some(from) = &from {
+        say(&format!("from the snapshot of {}", from.at()));
+    }
     let progress = bar("verifying", None);
     let report = runtime.block_on(async {
         let mut replayed = |records| progress.set_position(records);
         anyhow::Ok(match &config.production {
             Some(production) => {
                 let (log, store) = production::opened(production).await?;
-                verify(&log, &store.ledger().one_moment(), &mut replayed).await?
+                verify(&log, &store.ledger().one_moment(), from, &mut replayed).await?
             }
             None => {
                 let log = LogReader::open(&config.store.log).await?;
                 let ledger = SqliteLedger::open(&config.store.state).await?.one_moment();
-                verify(&log, &ledger, &mut replayed).await?
+                verify(&log, &ledger, from, &mut replayed).await?
             }
         })
     })?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::bail;
 
+use crate::config::Config;
 use crate::diagnostic::did_you_mean;
 use crate::engine::{CustomerState, TraceKind};
 use crate::identity::Identify;
@@ -12,9 +13,9 @@ use crate::log::{LogReader, ReadLog};
 use crate::model::{ConsentStatus, CustomerId, Delay, Text};
 use crate::release;
 use crate::report::{Line, masked, story};
-use crate::store::{Ledger, Listing, MessageFilter, MessageStatus, SqliteLedger};
+use crate::store::{Ledger, Listing, MessageFilter, MessageStatus, Outgoing, SqliteLedger};
 
-use super::{Outcome, setup};
+use super::{Outcome, production, setup};
 
 /// Tell in plain words why a customer got a message, or did not
 ///
@@ -42,26 +43,43 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     let config = setup::configuration(config)?.config;
     setup::needs_store(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let namespaces = setup::namespaces(&config)?;
     runtime.block_on(async {
-        let log = LogReader::open(&config.store.log).await?;
-        let ledger = SqliteLedger::open(&config.store.state).await?;
-        let mut identify = Identify::stored(log.identity_key().await?);
-        let customers = identify.named(&log, &args.customer, &namespaces).await?;
-        if customers.is_empty() {
-            bail!(
-                "nobody is known as `{}`; name the customer as their events do (an id of a source's own as NAMESPACE=ID)",
-                args.customer
-            );
+        match &config.production {
+            Some(production) => {
+                let (log, store) = production::opened(production).await?;
+                tell(args, &config, &log, store.ledger()).await
+            }
+            None => {
+                let log = LogReader::open(&config.store.log).await?;
+                let ledger = SqliteLedger::open(&config.store.state).await?;
+                tell(args, &config, &log, &ledger).await
+            }
         }
-        if let Some(journey) = &args.journey {
-            known(journey, &release::journeys(&log).await?)?;
-        }
-        for customer in customers {
-            tell(args, &log, &ledger, customer, config.ticks.grace_ms).await?;
-        }
-        Ok(Outcome::Done)
     })
+}
+
+async fn tell(
+    args: &Args,
+    config: &Config,
+    log: &impl ReadLog,
+    ledger: &(impl Ledger + Listing),
+) -> anyhow::Result<Outcome> {
+    let namespaces = setup::namespaces(config)?;
+    let mut identify = Identify::stored(log.identity_key().await?);
+    let customers = identify.named(log, &args.customer, &namespaces).await?;
+    if customers.is_empty() {
+        bail!(
+            "nobody is known as `{}`; name the customer as their events do (an id of a source's own as NAMESPACE=ID)",
+            args.customer
+        );
+    }
+    if let Some(journey) = &args.journey {
+        known(journey, &release::journeys(log).await?)?;
+    }
+    for customer in customers {
+        tell_of(args, log, ledger, customer, config.ticks.grace_ms).await?;
+    }
+    Ok(Outcome::Done)
 }
 
 /// Whether a release of the log has the journey.
@@ -74,10 +92,10 @@ fn known(journey: &str, names: &[Text]) -> anyhow::Result<()> {
     bail!("no journey `{journey}` was ever in force here; {help}")
 }
 
-async fn tell(
+async fn tell_of(
     args: &Args,
     log: &impl ReadLog,
-    ledger: &SqliteLedger,
+    ledger: &(impl Ledger + Listing),
     customer: CustomerId,
     grace_ms: i64,
 ) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
-use crate::decode::{Decode, RECORD_BYTES_MAX, Raw, Reader, from_binary};
+use crate::decode::{Decode, Raw, decode_message};
 use crate::engine::CustomerState;
 use crate::identity::{Identify, Rejected};
 use crate::log::{DeadLetter, Held, Identified, Kept, Record, Registry, Taken, decode};
@@ -20,6 +20,8 @@ pub(super) const ID_HEADER: &str = "id";
 /// An input topic.
 #[derive(Clone)]
 pub(super) struct Source {
+    /// Its name under `inputs`.
+    pub name: String,
     /// Its number in the order of events; [`OWN_SOURCE`] for feedback.
     pub number: u16,
     /// Its topic.
@@ -74,6 +76,7 @@ impl Intake {
         now: Timestamp,
     ) -> Result<Identifying, Error> {
         let (mut parts, mut items): (Vec<Part>, Vec<(usize, u64, Item)>) = Default::default();
+        let mut raws: Vec<&[u8]> = Vec::new();
         let mut places: BTreeMap<(usize, i32), usize> = BTreeMap::new();
         for message in messages {
             let Some(input) = self.input(message.topic()) else { continue };
@@ -86,6 +89,7 @@ impl Intake {
             });
             parts[part].next = offset + 1;
             items.push((part, offset, self.item(input, message, now)));
+            raws.push(message.payload().unwrap_or_default());
         }
         let ids: BTreeMap<u128, (Held, u64)> = items
             .iter()
@@ -118,7 +122,7 @@ impl Intake {
         }
         let mut out = Identifying { taken: items.len(), ..Identifying::default() };
         let mut erase = Vec::new();
-        for (part, offset, item) in items {
+        for ((part, offset, item), raw) in items.into_iter().zip(raws) {
             match item {
                 Item::Dead(letter) => out.dead.push(letter),
                 Item::Relayed(id, record) => {
@@ -134,7 +138,7 @@ impl Intake {
                     }
                     let (begun, touched) = (out.records.len(), identify.touched());
                     for event in events {
-                        self.place(event, &mut identify, &mut out, &mut erase).await?;
+                        self.place(event, raw, &mut identify, &mut out, &mut erase).await?;
                     }
                     if identify.touched() != touched {
                         let records = out.records[begun..].to_vec();
@@ -160,6 +164,7 @@ impl Intake {
     async fn place(
         &self,
         event: Event,
+        raw: &[u8],
         identify: &mut Identify,
         out: &mut Identifying,
         erase: &mut Vec<String>,
@@ -176,15 +181,7 @@ impl Intake {
                 tracing::info!(reason = %rejected, "event dropped");
             }
             Err(rejected) => {
-                let payload = rejected.event().and_then(|event| serde_json::to_vec(event).ok());
-                out.dead.push(DeadLetter {
-                    source: tie.source,
-                    partition: tie.partition,
-                    position: tie.offset,
-                    reason: rejected.to_string(),
-                    payload,
-                    at,
-                });
+                out.dead.push(dead_letter(tie, rejected.to_string(), raw, at));
             }
         }
         Ok(())
@@ -217,43 +214,32 @@ impl Intake {
             offset: message.offset().cast_unsigned(),
         };
         let payload = message.payload().unwrap_or_default();
-        let dead = |reason: String| {
-            let head = &payload[..payload.len().min(Reader::HEAD_BYTES_MAX)];
-            Item::Dead(DeadLetter {
-                source: tie.source,
-                partition: tie.partition,
-                position: tie.offset,
-                reason,
-                payload: Some(head.to_vec()),
-                at,
-            })
-        };
-        if payload.is_empty() {
-            return dead("an empty record: nothing in it says what happened".into());
-        }
+        let dead = |reason: String| Item::Dead(dead_letter(tie, reason, payload, at));
         let Some(reads) = &source.decode else {
             return relayed(message).map_or_else(dead, |(id, record)| Item::Relayed(id, record));
         };
-        if payload.len() > RECORD_BYTES_MAX {
-            let bytes = payload.len();
-            return dead(format!("{bytes} bytes; a record may have {RECORD_BYTES_MAX}"));
-        }
         let headers = message.headers();
-        let attributes = headers.iter().flat_map(|headers| headers.iter());
-        let attributes = attributes.map(|header| (header.key, header.value.unwrap_or_default()));
-        let structured = from_binary(attributes, payload);
+        let headers = headers.iter().flat_map(|headers| headers.iter());
+        let headers = headers.map(|header| (header.key, header.value.unwrap_or_default()));
         let position = format!("{}/{}/{}", source.topic, tie.partition, tie.offset);
-        let raw = Raw {
-            bytes: structured.as_deref().unwrap_or(payload),
-            append_time: Some(at),
-            tie,
-            position: &position,
-        };
+        let raw = Raw { bytes: payload, append_time: Some(at), tie, position: &position };
         let mut events = Vec::with_capacity(1);
-        match reads.decode(&raw, &mut events) {
+        match decode_message(&**reads, headers, &raw, &mut events) {
             Ok(()) => Item::Events(events),
             Err(rejected) => dead(rejected.reason),
         }
+    }
+}
+
+fn dead_letter(tie: Tie, reason: String, payload: &[u8], at: Timestamp) -> DeadLetter {
+    DeadLetter {
+        source: tie.source,
+        partition: tie.partition,
+        position: tie.offset,
+        reason,
+        payload: Some(payload.to_vec()),
+        whole: true,
+        at,
     }
 }
 

@@ -15,14 +15,14 @@ use rdkafka::consumer::{
     BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::kafka::{self, Context, Settings};
-use crate::log::{Held, Record, encode};
+use crate::log::{DeadLetter, Held, Record, encode};
 use crate::worker::Clock;
 
 use super::batch::{Identifying, Intake};
@@ -32,6 +32,8 @@ use super::{Error, Pause};
 const RECORDS_MAX: usize = 10_000;
 /// The most bytes of one batch, before decoding.
 const BYTES_MAX: usize = 32 << 20;
+/// The most bytes of a dead letter that go to its topic: what is refused there would stop the rest.
+const DEAD_BYTES_MAX: usize = 900_000;
 /// How long the first record of a batch is waited for.
 const FIRST: Duration = Duration::from_millis(100);
 /// How long another record is waited for.
@@ -70,6 +72,8 @@ pub(super) struct Ingest {
     /// Name of this process, for the id of its transactions.
     pub instance: String,
     pub log_topic: String,
+    /// Where dead letters go, too.
+    pub dead_letters: Option<String>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -242,6 +246,9 @@ impl Ingest {
                 send(producer, &self.log_topic, partitions, &told)?;
             }
         }
+        for letter in self.dead_letters.iter().flat_map(|_| &batch.dead) {
+            self.send_dead(producer, letter)?;
+        }
         let mut offsets = TopicPartitionList::new();
         for (held, next) in &batch.next {
             let source = self.intake.sources.iter().find(|source| source.number == held.source);
@@ -252,6 +259,34 @@ impl Ingest {
         let group = running.group.as_ref().ok_or(KafkaError::Canceled)?;
         again(|| producer.send_offsets_to_transaction(&offsets, group, CALL))?;
         again(|| producer.commit_transaction(CALL))
+    }
+
+    /// Hands a dead letter to the producer, with its reason and place in headers.
+    fn send_dead(
+        &self,
+        producer: &BaseProducer<Context>,
+        letter: &DeadLetter,
+    ) -> Result<(), KafkaError> {
+        let Some(topic) = &self.dead_letters else { return Ok(()) };
+        let sources = &self.intake.sources;
+        let source = sources.iter().find(|source| source.number == letter.source);
+        let (name, input) = source.map_or(("", ""), |source| (&source.name, &source.topic));
+        let (partition, offset) = (letter.partition.to_string(), letter.position.to_string());
+        let payload = letter.payload.as_deref().unwrap_or_default();
+        let kept = &payload[..payload.len().min(DEAD_BYTES_MAX)];
+        let whole = if kept.len() == payload.len() { "true" } else { "false" };
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in [
+            ("reason", letter.reason.as_str()),
+            ("source", name),
+            ("topic", input),
+            ("partition", &partition),
+            ("offset", &offset),
+            ("whole", whole),
+        ] {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        enqueue(producer, BaseRecord::<(), [u8]>::to(topic).payload(kept).headers(headers))
     }
 }
 
@@ -277,7 +312,13 @@ fn send(
     let key = customer.to_bytes();
     let bytes = encode(std::slice::from_ref(record)).map_err(|_| KafkaError::Canceled)?;
     let partition = customer.partition(partitions).cast_signed();
-    let mut next = BaseRecord::to(topic).partition(partition).key(&key[..]).payload(&bytes[..]);
+    enqueue(producer, BaseRecord::to(topic).partition(partition).key(&key[..]).payload(&bytes[..]))
+}
+
+fn enqueue<K: ToBytes + ?Sized>(
+    producer: &BaseProducer<Context>,
+    mut next: BaseRecord<'_, K, [u8]>,
+) -> Result<(), KafkaError> {
     loop {
         match producer.send(next) {
             Ok(()) => return Ok(()),

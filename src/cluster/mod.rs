@@ -40,6 +40,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The topic of the log.
     pub log_topic: String,
+    /// Where dead letters go, too.
+    pub dead_letters: Option<String>,
     /// The topic of what workers tell themselves.
     pub feedback_topic: String,
     /// What the log is kept with.
@@ -232,12 +234,14 @@ async fn ingest(
     let mut sources = Vec::with_capacity(inputs.len() + 1);
     for input in inputs {
         sources.push(Source {
+            name: input.name.clone(),
             number: number(registry, &input.name).await?,
             topic: input.topic.clone(),
             decode: Some(Arc::clone(&input.decode)),
         });
     }
     sources.push(Source {
+        name: "feedback".to_owned(),
         number: batch::FEEDBACK,
         topic: parts.feedback_topic.clone(),
         decode: None,
@@ -248,6 +252,7 @@ async fn ingest(
         settings: parts.settings.clone(),
         instance: options.instance.clone(),
         log_topic: parts.log_topic.clone(),
+        dead_letters: parts.dead_letters.clone(),
         clock: Arc::clone(&parts.clock),
     };
     let (handle, stop) = (tokio::runtime::Handle::current(), halted.clone());

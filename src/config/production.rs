@@ -51,6 +51,8 @@ pub struct Kafka {
     pub replication: Option<u16>,
     /// How long the log keeps records if it is made; `None` is without end.
     pub retention: Option<Delay>,
+    /// The topic to which dead letters are written, too.
+    pub dead_letters: Option<String>,
     /// Properties of librdkafka.
     pub properties: BTreeMap<String, String>,
     /// Properties whose values must not be seen.
@@ -156,9 +158,10 @@ impl Lower<'_> {
                     self.warn(Code::Conflict, &span, message, "leave it out");
                 }
                 let place = kafka.span.clone();
+                let dead_letters = kafka.value.dead_letters.clone();
                 let kafka = self.kafka(kafka.value);
                 let postgres = self.postgres(postgres);
-                self.topics(&place, &kafka, topics);
+                self.topics(&place, &kafka, dead_letters, topics);
                 Some(Production { kafka, postgres })
             }
         }
@@ -217,6 +220,7 @@ impl Lower<'_> {
             partitions: kafka.partitions.map_or(PARTITIONS_DEFAULT, |written| written.value),
             replication: kafka.replication.map(|written| written.value),
             retention,
+            dead_letters: kafka.dead_letters.as_ref().map(|topic| topic.value.clone()),
             properties: values(properties, |value| value.0),
             secrets: values(secrets, |value| value),
             secret_files: values(files, |file| self.base.join(file.0)),
@@ -292,6 +296,7 @@ impl Lower<'_> {
         &mut self,
         kafka_place: &Range<usize>,
         kafka: &Kafka,
+        dead_letters: Option<Spanned<String>>,
         inputs: Vec<(String, Range<usize>, Option<Spanned<String>>)>,
     ) {
         if inputs.is_empty() {
@@ -303,6 +308,14 @@ impl Lower<'_> {
         for (own, by) in [(kafka.log_topic(), "log"), (kafka.feedback_topic(), "feedback")] {
             seen.insert(own, format!("Waypost's own {by}"));
         }
+        if let Some(Spanned { value: topic, span }) = dead_letters {
+            self.topic(&topic, &span);
+            if let Some(other) = seen.insert(topic.clone(), "the dead letters".to_owned()) {
+                let message = format!("`{topic}` is {other} topic");
+                let help = "give dead letters a topic of their own";
+                self.fail(Code::Conflict, &span, message, help);
+            }
+        }
         for (name, span, topic) in inputs {
             let Some(Spanned { value: topic, span }) = topic else {
                 let message = format!("with `kafka` the input `{name}` needs `topic`");
@@ -310,15 +323,19 @@ impl Lower<'_> {
                 self.fail(Code::MissingField, &span, message, help);
                 continue;
             };
-            if let Some(why) = bad_name(&topic, TOPIC_BYTES_MAX) {
-                let message = format!("no topic has this name: {why}");
-                self.fail(Code::BadValue, &span, message, "write as in shop.web");
-            }
+            self.topic(&topic, &span);
             if let Some(other) = seen.insert(topic.clone(), format!("the input `{name}`")) {
                 let message = format!("`{topic}` is read by {other}, too");
                 let help = "give each input a topic of its own: a record belongs to one source";
                 self.fail(Code::Conflict, &span, message, help);
             }
+        }
+    }
+
+    fn topic(&mut self, name: &str, span: &Range<usize>) {
+        if let Some(why) = bad_name(name, TOPIC_BYTES_MAX) {
+            let message = format!("no topic has this name: {why}");
+            self.fail(Code::BadValue, span, message, "write as in shop.web");
         }
     }
 

@@ -148,6 +148,7 @@ impl Settings<'_> {
         self.add("kafka.partitions", kafka.partitions);
         self.add("kafka.replication", kafka.replication);
         self.add("kafka.retention", kafka.retention.map(|delay| delay.to_string()));
+        self.add("kafka.dead_letters", kafka.dead_letters.as_deref());
         for (name, value) in &kafka.properties {
             self.add(&format!("kafka.properties.{name}"), value.as_str());
         }

@@ -157,6 +157,8 @@ record! {
         replication "replication": optional Spanned<u16>,
         /// How long the log keeps records, if Waypost makes it. Default: without end.
         retention "retention": optional Spanned<Delay>,
+        /// The topic to which dead letters are written, too. Default: none.
+        dead_letters "dead_letters": optional Spanned<String>,
         /// A property of librdkafka, such as `security.protocol`; in a variable's name `_` stands
         /// for the dots.
         properties "properties": optional Properties<Plain>,

@@ -182,6 +182,7 @@ kafka:
   brokers: [ "kafka-1:9092", "kafka-2:9092,kafka-3:9092" ]
   partitions: 8
   retention: 400 days
+  dead_letters: shop.dead
   properties: { security.protocol: SASL_SSL, sasl: { mechanism: SCRAM-SHA-512, username: shop }, linger.ms: 20 }
   secret_files: { ssl.key.password: keys/kafka }
 postgres: { url: "postgres://waypost:hidden-too@db.example/waypost?sslmode=verify-full" }
@@ -203,6 +204,7 @@ fn production_is_kafka_and_postgres() {
     assert_eq!(kafka.brokers, ["kafka-1:9092", "kafka-2:9092", "kafka-3:9092"]);
     assert_eq!((kafka.partitions, kafka.replication), (8, Some(3)));
     assert_eq!(kafka.retention, Some(Delay::days(400)));
+    assert_eq!(kafka.dead_letters.as_deref(), Some("shop.dead"));
     assert_eq!(
         (kafka.log_topic(), kafka.feedback_topic()),
         ("waypost.log".into(), "waypost.feedback".into())
@@ -280,6 +282,7 @@ fn mistakes_about_production_are_told() {
     of("partitions: 1025", &["1 to 1024 partitions"]);
     of("replication: 0", &["1 to 15 replicas"]);
     of("retention: 0s", &["keeps nothing"]);
+    of("dead_letters: waypost.log", &["is Waypost's own log topic"]);
     of("name: 'shop nl'", &["' ' is none of"]);
     of("name: ''", &["has no letter"]);
     of("partitionz: 3", &["`partitionz` is no field of `kafka`"]);

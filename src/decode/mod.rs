@@ -20,7 +20,7 @@ mod read;
 mod record;
 mod xdm;
 
-pub use cloudevents::{CloudEvents, cloudevents_schema, data_fields, from_binary};
+pub use cloudevents::{CloudEvents, cloudevent, cloudevents_schema, data_fields, decode_message};
 pub use decoder::{BeginError, Decoder};
 pub use mapping::{Mapping, MappingError, Reads};
 pub use read::{CsvForm, Entry, Form, Place, Places, ReadError, Reader};

@@ -21,10 +21,13 @@ pub enum Role {
         /// Whether time waits for it.
         blocking: bool,
     },
+    /// Where dead letters go, too.
+    DeadLetters,
 }
 
 impl Role {
-    /// The topics of a configuration: the log, feedback, and those of the inputs.
+    /// The topics of a configuration: the log, feedback, those of the inputs, and that of dead
+    /// letters.
     #[must_use]
     pub fn all(config: &Config, kafka: &Kafka) -> Vec<(String, Self)> {
         let own = [
@@ -35,7 +38,8 @@ impl Role {
             let role = Self::Input { name: name.to_string(), blocking: input.blocking };
             Some((input.topic.as_ref()?.to_string(), role))
         });
-        own.into_iter().chain(inputs).collect()
+        let dead = kafka.dead_letters.iter().map(|topic| (topic.clone(), Self::DeadLetters));
+        own.into_iter().chain(inputs).chain(dead).collect()
     }
 }
 
@@ -74,7 +78,7 @@ pub fn check(topic: &Topic, role: &Role, longest_ms: Option<i64>) -> Vec<Finding
         )));
     }
     let needs_append_time = match role {
-        Role::Log { .. } => false,
+        Role::Log { .. } | Role::DeadLetters => false,
         Role::Feedback => true,
         Role::Input { blocking, .. } => *blocking,
     };
@@ -106,6 +110,9 @@ pub fn missing(name: &str, role: &Role) -> Finding {
         Role::Log { .. } | Role::Feedback => warning(format!(
             "topic {name} is not there yet: `waypost run` makes it, if its user has the right to"
         )),
+        Role::DeadLetters => {
+            error(format!("there is no topic {name}: make it, or leave out `kafka.dead_letters`"))
+        }
         Role::Input { name: input, .. } => error(format!(
             "there is no topic {name}: make it, with message.timestamp.type=LogAppendTime, or \
              correct `inputs.{input}.topic`"
@@ -118,7 +125,7 @@ fn create_time(name: &str, role: &Role) -> String {
         Role::Input { name, .. } => {
             format!("; or let time go on without it with `inputs.{name}.blocking: false`")
         }
-        Role::Log { .. } | Role::Feedback => String::new(),
+        Role::Log { .. } | Role::Feedback | Role::DeadLetters => String::new(),
     };
     format!(
         "topic {name} has the timestamps of its producers (message.timestamp.type=CreateTime), so \
@@ -134,7 +141,7 @@ fn compacted(name: &str, role: &Role) -> Finding {
     );
     match role {
         Role::Log { .. } | Role::Feedback => error(text),
-        Role::Input { .. } => warning(text),
+        Role::Input { .. } | Role::DeadLetters => warning(text),
     }
 }
 
@@ -152,7 +159,7 @@ fn retention(topic: &Topic, role: &Role, longest_ms: Option<i64>) -> Vec<Finding
                 shown(kept),
                 shown(longest)
             )));
-        } else if kept < DAY_MS {
+        } else if kept < DAY_MS && *role != Role::DeadLetters {
             found.push(warning(format!(
                 "topic {name} keeps records for {} only: what comes while no worker runs for \
                  longer is lost; raise its retention.ms",

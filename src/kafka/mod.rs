@@ -3,6 +3,7 @@
 //! - [`Settings`]: what each kind of client is set to. Only here are properties of librdkafka named.
 //! - [`Cluster`]: questions that are asked now and then: which topics there are and how they are
 //!   set up, where their partitions end, what a group has committed, when a record was appended.
+//! - [`Reading`]: a part of a topic, read once from here to there.
 //! - [`check`]: whether topics are as they must be.
 //! - [`Context`]: what librdkafka logs goes to `tracing`, under the target `librdkafka`.
 
@@ -11,6 +12,7 @@ mod cluster;
 mod context;
 mod error;
 mod offsets;
+mod reading;
 mod settings;
 mod topics;
 
@@ -19,5 +21,6 @@ pub use cluster::{Cluster, View};
 pub use context::Context;
 pub use error::{Error, Place};
 pub use offsets::{Appended, Partition};
+pub use reading::{Bound, Fetched, Reading, Stretch};
 pub use settings::Settings;
 pub use topics::{Timestamps, Topic};

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::cluster::{PATIENCE, blocking};
-use super::{Cluster, Context, Error, Settings, View};
+use super::{Cluster, Context, Error, Fetched, Settings, View};
 use crate::model::Timestamp;
 
 /// How long one poll waits for a record that is being fetched.
@@ -74,30 +74,69 @@ impl Cluster {
     /// # Errors
     /// [`Error::Call`], also if the end of one of them can't be had.
     pub async fn ends(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, i64>, Error> {
+        // Kafka answers the timestamp -1 with the end of a partition (ListOffsets), which for a
+        // reader of committed records is its last stable offset.
+        let ends = self.offsets("read where partitions end", partitions, Offset::End).await?;
+        ends.into_iter().map(|(partition, end)| Ok((partition, end?))).collect()
+    }
+
+    /// Where partitions begin: the first offset that is not gone.
+    ///
+    /// # Errors
+    /// As [`Self::ends`].
+    pub async fn firsts(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<BTreeMap<Partition, i64>, Error> {
+        // And -2 with its beginning.
+        const DOING: &str = "read where partitions begin";
+        let firsts = self.offsets(DOING, partitions, Offset::Beginning).await?;
+        firsts.into_iter().map(|(partition, first)| Ok((partition, first?))).collect()
+    }
+
+    /// The first record with this timestamp or a later one, of the partitions that have one.
+    ///
+    /// # Errors
+    /// [`Error::Call`].
+    pub async fn first_since(
+        &self,
+        partitions: &[Partition],
+        time: Timestamp,
+    ) -> Result<BTreeMap<Partition, i64>, Error> {
+        // A negative number is a question of another kind.
+        let since = Offset::Offset(time.ms().max(0));
+        let found = self.offsets("look for a time in partitions", partitions, since).await?;
+        Ok(found.into_iter().filter_map(|(at, offset)| Some((at, offset.ok()?))).collect())
+    }
+
+    /// Asks for an offset of each partition; an error where there is none.
+    async fn offsets(
+        &self,
+        doing: &'static str,
+        partitions: &[Partition],
+        which: Offset,
+    ) -> Result<Vec<(Partition, Result<i64, Error>)>, Error> {
         if partitions.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(Vec::new());
         }
-        const DOING: &str = "read where partitions end";
         let wanted = partitions.to_vec();
         let found = self
-            .ask(DOING, move |asker, patience| {
-                // Kafka answers the timestamp -1 with the end of a partition (ListOffsets), which
-                // for a reader of committed records is its last stable offset.
-                let questions = listed(&wanted, Offset::End)?;
-                asker.offsets_for_times(questions, patience)
+            .ask(doing, move |asker, patience| {
+                asker.offsets_for_times(listed(&wanted, which)?, patience)
             })
             .await?;
-        let mut ends = BTreeMap::new();
+        let mut offsets = Vec::new();
         for element in found.elements() {
             let place = |error: Error| error.at(element.topic(), Some(element.partition()), None);
-            element.error().map_err(|error| place(Error::call(DOING, error)))?;
-            let Offset::Offset(end) = element.offset() else {
-                let none = KafkaError::OffsetFetch(Code::OffsetNotAvailable);
-                return Err(place(Error::call(DOING, none)));
+            element.error().map_err(|error| place(Error::call(doing, error)))?;
+            let none = KafkaError::OffsetFetch(Code::OffsetNotAvailable);
+            let offset = match element.offset() {
+                Offset::Offset(offset) => Ok(offset),
+                _ => Err(place(Error::call(doing, none))),
             };
-            ends.insert(of(element.topic(), element.partition()), end);
+            offsets.push((of(element.topic(), element.partition()), offset));
         }
-        Ok(ends)
+        Ok(offsets)
     }
 
     /// What a group (`NAME.group`) has committed: the offset to go on from, `None` where it has
@@ -187,6 +226,30 @@ impl Cluster {
         places: &BTreeMap<Partition, i64>,
         view: View,
     ) -> Result<BTreeMap<Partition, Option<Appended>>, Error> {
+        self.first_records(places, view, |message| {
+            let at = Timestamp::from_ms(message.timestamp().to_millis().unwrap_or(0));
+            Appended { offset: message.offset(), at }
+        })
+        .await
+    }
+
+    /// As [`Self::appended`], with all of the records, of those that are committed.
+    ///
+    /// # Errors
+    /// [`Error::Call`].
+    pub async fn records(
+        &self,
+        places: &BTreeMap<Partition, i64>,
+    ) -> Result<BTreeMap<Partition, Option<Fetched>>, Error> {
+        self.first_records(places, View::Committed, |message| Fetched::of(message)).await
+    }
+
+    async fn first_records<T: Send + 'static>(
+        &self,
+        places: &BTreeMap<Partition, i64>,
+        view: View,
+        read: impl Fn(&BorrowedMessage<'_>) -> T + Send + 'static,
+    ) -> Result<BTreeMap<Partition, Option<T>>, Error> {
         let mut topics: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
         for (Partition { topic, number }, offset) in places {
             topics.entry(topic.clone()).or_default().insert(*number, *offset);
@@ -198,7 +261,7 @@ impl Cluster {
             let mut found = BTreeMap::new();
             // The end of a partition is told without its topic, so one topic at a time.
             for (topic, places) in &topics {
-                found.extend(first_records(reader, topic, places)?);
+                found.extend(first_records(reader, topic, places, &read)?);
             }
             Ok(found)
         })
@@ -229,11 +292,12 @@ fn reader_of<'a>(
 }
 
 /// The first record at or after the offset of each partition of a topic.
-fn first_records(
+fn first_records<T>(
     reader: &BaseConsumer<Context>,
     topic: &str,
     places: &BTreeMap<i32, i64>,
-) -> Result<BTreeMap<Partition, Option<Appended>>, Error> {
+    read: &impl Fn(&BorrowedMessage<'_>) -> T,
+) -> Result<BTreeMap<Partition, Option<T>>, Error> {
     let failed =
         |error| Error::call("read when a record was appended", error).at(topic, None, None);
     let mut assignment = TopicPartitionList::new();
@@ -255,13 +319,11 @@ fn first_records(
             return Err(failed(timed_out).with_heard(heard));
         };
         match polled {
-            Ok(message) if message.topic() != topic => {}
             // Of the topic that was asked for before.
             Ok(message) if message.topic() != topic => {}
             Ok(message) => {
-                let at = Timestamp::from_ms(message.timestamp().to_millis().unwrap_or(0));
-                let appended = Appended { offset: message.offset(), at };
-                found.entry(of(topic, message.partition())).or_insert(Some(appended));
+                let place = of(topic, message.partition());
+                found.entry(place).or_insert_with(|| Some(read(&message)));
             }
             Err(KafkaError::PartitionEOF(number)) => {
                 found.entry(of(topic, number)).or_insert(None);

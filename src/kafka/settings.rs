@@ -177,6 +177,7 @@ mod tests {
             partitions: 4,
             replication: None,
             retention: None,
+            dead_letters: None,
             properties: properties.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect(),
             secrets: BTreeMap::new(),
             secret_files: BTreeMap::new(),

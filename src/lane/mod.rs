@@ -94,6 +94,16 @@ impl Arrived {
     }
 }
 
+impl Lane<NoStore> {
+    /// Goes on from a position, with the states that the lane had there, all of them.
+    pub fn resume(&mut self, position: Position, states: Vec<CustomerState>) {
+        self.position = position;
+        for state in states {
+            self.residents.resumed(state);
+        }
+    }
+}
+
 impl<S: Store> Lane<S> {
     /// Takes the lane of a partition and says where it stands.
     ///

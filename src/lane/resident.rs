@@ -90,6 +90,16 @@ impl Residents {
         self.states.insert(resident.state.id, resident);
     }
 
+    /// Has a state in memory of which nobody knows when it is due: the next flush looks.
+    pub(super) fn resumed(&mut self, state: CustomerState) {
+        let id = state.id;
+        self.loaded(state, BYTES_GUESS);
+        if let Some(resident) = self.states.get_mut(&id) {
+            resident.indexed = Some(Timestamp::MIN);
+            self.due.push(Reverse((Timestamp::MIN, id)));
+        }
+    }
+
     /// Takes a state out to work on it; a customer without one gets a new one.
     pub(super) fn take_out(&mut self, id: CustomerId) -> Resident {
         self.states.remove(&id).unwrap_or_else(|| Resident::empty(id))

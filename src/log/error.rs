@@ -65,11 +65,11 @@ pub enum Error {
     },
     /// Records that are asked for are gone from the topic.
     #[error(
-        "topic {topic}, partition {partition}: the records from offset {from} on are gone up to {first}; \
+        "{topic}, partition {partition}: the records from offset {from} on are gone up to {first}; \
          its retention is shorter than what is asked for"
     )]
     HeadGone {
-        /// The topic.
+        /// The topic, or the file.
         topic: String,
         /// The partition.
         partition: u32,

@@ -14,9 +14,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Mutex;
 
 use crate::kafka::{self, Context, Settings};
-use crate::model::ReleaseId;
+use crate::model::{ReleaseId, Timestamp};
 
-use super::{Control, Error, ReadLog, Record, Registry, ReleaseFiles, decode};
+use super::{
+    Control, DeadLetterFilter, DeadLetters, Error, KeptLetter, ReadLog, Record, Registry,
+    ReleaseFiles, decode,
+};
 
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
@@ -89,7 +92,7 @@ impl Cursor {
             config.create_with_context(Context::quiet()).map_err(failed)?;
         let at = partition.cast_signed();
         let (first, end) = consumer.fetch_watermarks(topic, at, CALL).map_err(failed)?;
-        if from > 0 && from < first.cast_unsigned() {
+        if from < first.cast_unsigned() {
             return Err(Error::HeadGone {
                 topic: topic.to_owned(),
                 partition,
@@ -98,7 +101,7 @@ impl Cursor {
             });
         }
         let mut assignment = TopicPartitionList::new();
-        let start = Offset::Offset(from.max(first.cast_unsigned()).cast_signed());
+        let start = Offset::Offset(from.cast_signed());
         assignment.add_partition_offset(topic, at, start).map_err(failed)?;
         consumer.assign(&assignment).map_err(failed)?;
         Ok(Self { consumer, partition, next: from, end: end.cast_unsigned() })
@@ -186,5 +189,15 @@ impl ReadLog for KafkaLog {
 
     async fn sources(&self) -> Result<Vec<(u16, String)>, Error> {
         self.registry.sources().await
+    }
+}
+
+impl DeadLetters for KafkaLog {
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<KeptLetter>, Error> {
+        self.registry.dead_letters(filter).await
+    }
+
+    async fn retried(&self, ids: &[i64], now: Timestamp) -> Result<(), Error> {
+        self.registry.retried(ids, now).await
     }
 }

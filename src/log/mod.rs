@@ -5,6 +5,7 @@
 //! - [`KafkaLog`], [`Registry`]: the log of production, a topic in Kafka and tables in Postgres.
 //! - [`Log`], [`LogReader`]: the embedded log, a SQLite file. One process appends, any may read.
 
+mod dead_letters;
 mod error;
 mod kafka;
 mod packed;
@@ -13,6 +14,7 @@ mod record;
 mod registry;
 mod sqlite;
 
+pub use dead_letters::*;
 pub use error::Error;
 pub use kafka::{KafkaLog, record_of};
 pub use reading::ReadLog;

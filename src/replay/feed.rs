@@ -1,20 +1,22 @@
-//! Files as one stream: whose row is next, whose event it is, and how far time is known.
+//! Files and topics as one stream: whose row is next, whose event it is, and how far time is known.
 //!
 //! The row that arrives first is read first; ties go by file as named, then by line. After each
 //! row time is known up to the least mark of the files that are still being read, less the
 //! grace. A file's mark is the running maximum of its rows' arrival, its next row included: a
-//! sparse file does not hold a dense one back.
+//! sparse file does not hold a dense one back. Each partition of a topic is as a file.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::decode::{BeginError, Decode, Decoder, Entry, Places, Raw, ReadError, Reader};
+use crate::decode::{Decode, Decoder};
 use crate::identity::{Identify, Rejected};
+use crate::kafka::{Reading, Stretch};
 use crate::log::Record;
-use crate::model::{DAY_MS, Event, Tie, Timestamp};
+use crate::model::{DAY_MS, Event, Timestamp};
 
-use super::Options;
+use super::rows::{Next, Rows};
+use super::{Error, Options, Topics};
 
 /// A row so far ahead of its surroundings is a dead letter, in milliseconds.
 const AHEAD_MS: i64 = DAY_MS;
@@ -34,6 +36,19 @@ pub struct Input {
     pub history: bool,
 }
 
+/// A part of a topic to replay.
+#[derive(Clone)]
+pub struct TopicInput {
+    /// Which part.
+    pub stretch: Stretch,
+    /// How its records become events.
+    pub decode: Arc<dyn Decode>,
+    /// Its events are known only so long after they happened, in milliseconds.
+    pub arrival_delay_ms: i64,
+    /// Its events are known when the topic took them, as the worker knows them.
+    pub as_appended: bool,
+}
+
 /// A row that could not become an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -43,10 +58,6 @@ pub struct DeadLetter {
     pub reason: String,
     /// Whether it begins as JSON does, with a brace or a bracket.
     pub is_json: bool,
-}
-
-fn is_json(row: &[u8]) -> bool {
-    matches!(row.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['))
 }
 
 /// What the feed gives, in order of arrival.
@@ -90,8 +101,7 @@ pub(super) struct Feed {
 }
 
 struct File {
-    name: String,
-    reader: Reader,
+    rows: Rows,
     decode: Arc<dyn Decode>,
     number: u16,
     delay_ms: i64,
@@ -104,8 +114,6 @@ struct File {
     decoded: Vec<Event>,
     greatest: Option<Timestamp>,
     ended: bool,
-    places: Places,
-    position: String,
 }
 
 #[expect(
@@ -116,6 +124,8 @@ enum Row {
     /// Nearly every row is one event; the others of a row follow it.
     Event {
         line: u64,
+        /// When it is known, but for the delay of its file.
+        arrived: Timestamp,
         event: Event,
         others: Vec<Event>,
     },
@@ -123,13 +133,14 @@ enum Row {
 }
 
 impl Feed {
-    pub(super) fn open(options: &Options) -> Result<Self, BeginError> {
-        let files = options
-            .inputs
-            .iter()
-            .enumerate()
-            .map(|(number, input)| File::open(input, u16::try_from(number).unwrap_or(u16::MAX)))
-            .collect::<Result<Vec<_>, _>>()?;
+    pub(super) fn open(options: &Options) -> Result<Self, Error> {
+        let mut files = Vec::new();
+        for (number, input) in options.inputs.iter().enumerate() {
+            files.push(File::open(input, u16::try_from(number).unwrap_or(u16::MAX))?);
+        }
+        if let Some(topics) = &options.topics {
+            files.extend(File::of_topics(topics, files.len())?);
+        }
         Ok(Self {
             files,
             grace_ms: options.grace_ms.max(1),
@@ -140,7 +151,7 @@ impl Feed {
     }
 
     /// Appends up to `rows` rows to `out`; `false` at the end of all files.
-    pub(super) fn read(&mut self, rows: usize, out: &mut Vec<Fed>) -> Result<bool, ReadError> {
+    pub(super) fn read(&mut self, rows: usize, out: &mut Vec<Fed>) -> Result<bool, Error> {
         for _ in 0..rows {
             for file in &mut self.files {
                 file.look_ahead()?;
@@ -180,7 +191,7 @@ impl Feed {
                 Ok(_) => Became::Record(records.remove(0)),
                 Err(Rejected::Erased) => Became::Erased,
                 Err(rejected) => Became::Dead(DeadLetter {
-                    position: format!("{}:{line}", self.files[file].name),
+                    position: self.files[file].rows.position(line),
                     reason: rejected.to_string(),
                     is_json: true,
                 }),
@@ -198,28 +209,46 @@ impl Feed {
 }
 
 impl File {
-    fn open(input: &Input, number: u16) -> Result<Self, BeginError> {
-        let stdin = input.path.as_os_str() == "-";
-        let form = input.decoder.form();
-        let mut reader =
-            if stdin { Reader::stdin(form)? } else { Reader::open(&input.path, form)? };
-        let decode = input.decoder.begin(&mut reader)?;
-        let name = if stdin { "stdin".to_owned() } else { input.path.display().to_string() };
-        Ok(Self {
-            reader,
+    fn open(input: &Input, number: u16) -> Result<Self, Error> {
+        let (rows, decode) = Rows::of_file(input)?;
+        Ok(Self::new(rows, decode, number, input.arrival_delay_ms, input.history))
+    }
+
+    /// The partitions of topics; those of one topic have one number, the first of them `first`.
+    fn of_topics(topics: &Topics, first: usize) -> Result<Vec<Self>, Error> {
+        let names: BTreeSet<&str> =
+            topics.parts.iter().map(|part| part.stretch.partition.topic.as_str()).collect();
+        let number = |topic: &str| first + names.iter().take_while(|name| **name < topic).count();
+        let stretches = topics.parts.iter().map(|part| part.stretch.clone()).collect();
+        let readings = Reading::open(&topics.settings, stretches)?;
+        let file = |(part, reading): (&TopicInput, Reading)| {
+            let number = number(&part.stretch.partition.topic);
+            let rows = Rows::of_topic(reading, part.as_appended);
+            let number = u16::try_from(number).unwrap_or(u16::MAX);
+            Self::new(rows, Arc::clone(&part.decode), number, part.arrival_delay_ms, false)
+        };
+        Ok(topics.parts.iter().zip(readings).map(file).collect())
+    }
+
+    const fn new(
+        rows: Rows,
+        decode: Arc<dyn Decode>,
+        number: u16,
+        delay_ms: i64,
+        history: bool,
+    ) -> Self {
+        Self {
+            rows,
             decode,
             number,
-            delay_ms: input.arrival_delay_ms,
-            history: input.history,
+            delay_ms,
+            history,
             ahead: VecDeque::new(),
             judged: false,
             decoded: Vec::new(),
             greatest: None,
             ended: false,
-            places: Places::default(),
-            position: format!("{name}:"),
-            name,
-        })
+        }
     }
 
     /// When the next row arrives: never before an earlier row of its file.
@@ -227,7 +256,7 @@ impl File {
         let time = match self.ahead.front()? {
             Row::Dead(_) => return Some(self.greatest.unwrap_or(Timestamp::MIN)),
             Row::Event { .. } if self.history => return Some(Timestamp::MIN),
-            Row::Event { event, .. } => event.time,
+            Row::Event { arrived, .. } => *arrived,
         };
         Some(self.greatest.map_or(time, |greatest| greatest.max(time)).plus_ms(self.delay_ms))
     }
@@ -241,12 +270,12 @@ impl File {
 
     /// Reads the next row, and makes it a dead letter if its time is far ahead of what is before it
     /// and of the next row behind it that can be read.
-    fn look_ahead(&mut self) -> Result<(), ReadError> {
+    fn look_ahead(&mut self) -> Result<(), Error> {
         self.read_to(1)?;
         let Some(Row::Event { line, event, .. }) = self.ahead.front() else { return Ok(()) };
         let (line, time) = (*line, event.time);
         let far = |other: Timestamp| time.since_ms(other) > AHEAD_MS;
-        if self.judged || self.history || !self.greatest.is_none_or(far) {
+        if self.judged || self.history || self.rows.are_timed() || !self.greatest.is_none_or(far) {
             return Ok(());
         }
         self.judged = true;
@@ -259,7 +288,7 @@ impl File {
             }
         }
         let dead = DeadLetter {
-            position: format!("{}:{line}", self.name),
+            position: self.rows.position(line),
             reason: format!(
                 "its time {time} is more than 24 h ahead of the rows around it; correct it or leave it out"
             ),
@@ -270,7 +299,7 @@ impl File {
     }
 
     /// Has so many rows read ahead, if the file has them.
-    fn read_to(&mut self, rows: usize) -> Result<(), ReadError> {
+    fn read_to(&mut self, rows: usize) -> Result<(), Error> {
         while !self.ended && self.ahead.len() < rows {
             match self.read_row()? {
                 Some(row) => self.ahead.push_back(row),
@@ -280,48 +309,17 @@ impl File {
         Ok(())
     }
 
-    fn read_row(&mut self) -> Result<Option<Row>, ReadError> {
-        use std::fmt::Write;
+    fn read_row(&mut self) -> Result<Option<Row>, Error> {
         loop {
-            let (line, bytes) = match self.reader.next_entry()? {
-                None => return Ok(None),
-                Some(Entry::Rejected { line, reason, head }) => {
-                    let position = format!("{}:{line}", self.name);
-                    let is_json = is_json(&head);
-                    return Ok(Some(Row::Dead(DeadLetter { position, reason, is_json })));
-                }
-                Some(Entry::Record { line, bytes }) => (line, bytes),
-            };
-            self.position.truncate(self.name.len() + 1);
-            // Writing to a string can't fail.
-            let _ = write!(self.position, "{}", self.places.next(line));
-            let mut raw = Raw {
-                bytes,
-                append_time: None,
-                tie: Tie { source: self.number, partition: 0, offset: line },
-                position: &self.position,
-            };
-            let mut decoded = self.decode.decode(&raw, &mut self.decoded);
-            if decoded.is_err() && self.history {
-                // A profile needs no time: it is how things stood before the first event.
-                raw.append_time = Some(Timestamp::MIN);
-                decoded = self.decode.decode(&raw, &mut self.decoded);
+            let next = self.rows.next(&*self.decode, self.number, &mut self.decoded)?;
+            let Some(Next { line, appended, dead }) = next else { return Ok(None) };
+            if let Some(dead) = dead {
+                return Ok(Some(Row::Dead(dead)));
             }
-            match decoded {
-                Ok(()) => {
-                    for event in &mut self.decoded {
-                        event.history = self.history;
-                    }
-                    let mut events = self.decoded.drain(..);
-                    if let Some(event) = events.next() {
-                        return Ok(Some(Row::Event { line, event, others: events.collect() }));
-                    }
-                }
-                Err(rejected) => {
-                    let position = self.position.clone();
-                    let (reason, is_json) = (rejected.reason, is_json(bytes));
-                    return Ok(Some(Row::Dead(DeadLetter { position, reason, is_json })));
-                }
+            let mut events = self.decoded.drain(..);
+            if let Some(event) = events.next() {
+                let arrived = appended.unwrap_or(event.time);
+                return Ok(Some(Row::Event { line, arrived, event, others: events.collect() }));
             }
         }
     }
@@ -330,9 +328,9 @@ impl File {
     fn take(&mut self) -> Option<Row> {
         let row = self.ahead.pop_front()?;
         self.judged = false;
-        if let Row::Event { event, others, .. } = &row {
+        if let Row::Event { arrived, event, others, .. } = &row {
             let latest = std::iter::once(event).chain(others).map(|event| event.time).max();
-            self.greatest = self.greatest.max(latest);
+            self.greatest = self.greatest.max(latest).max(Some(*arrived));
         }
         Some(row)
     }

@@ -1,4 +1,4 @@
-//! Replay: files through the same engine under a virtual clock. It holds no sender.
+//! Replay: files and topics through the same engine under a virtual clock. It holds no sender.
 //!
 //! A thread reads, decodes and identifies; this one runs the lane. Lines come out in the order
 //! of their time, once nothing up to their due time and settle can change them any more.
@@ -6,6 +6,7 @@
 mod against;
 mod feed;
 mod lines;
+mod rows;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -15,12 +16,13 @@ use std::thread;
 use crate::decode::{BeginError, ReadError};
 use crate::engine::{Decision, Delivery, Effect, Options as EngineOptions, Trace};
 use crate::journey::Catalog;
+use crate::kafka::{self, Settings};
 use crate::lane::{Lane, Merges, NoStore, Timeline};
 use crate::log::Record;
 use crate::model::{CustomerId, MessageChannel, MessageId, Timestamp};
 
 pub use against::{Against, AgainstError, Counts, Difference, Differences, Gone};
-pub use feed::{DeadLetter, Input};
+pub use feed::{DeadLetter, Input, TopicInput};
 pub use lines::write_line;
 pub use summary::{Funnel, Messages, Summary, grouped, reach};
 
@@ -38,6 +40,8 @@ pub const FLUSH_ROWS: usize = 32_768;
 pub struct Options {
     /// The files.
     pub inputs: Vec<Input>,
+    /// Topics, after the files.
+    pub topics: Option<Topics>,
     /// Until when timers fire; the last event's time without it.
     pub until: Option<Timestamp>,
     /// How far out of order rows may stand, in milliseconds.
@@ -48,6 +52,15 @@ pub struct Options {
     pub key: [u8; 32],
     /// Rows applied between two flushes, at least 1; it changes no decision.
     pub flush_rows: usize,
+}
+
+/// Parts of topics to replay.
+#[derive(Clone)]
+pub struct Topics {
+    /// How to speak to Kafka.
+    pub settings: Settings,
+    /// The parts, one of each partition.
+    pub parts: Vec<TopicInput>,
 }
 
 impl Options {
@@ -66,6 +79,9 @@ pub enum Error {
     /// A file can't be read to its end.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A topic can't be read.
+    #[error(transparent)]
+    Topic(#[from] kafka::Error),
     /// The lane failed.
     #[error(transparent)]
     Lane(#[from] crate::store::Error),
@@ -105,10 +121,10 @@ pub trait Watch {
     }
 }
 
-/// Replays files.
+/// Replays files and topics.
 ///
 /// # Errors
-/// [`Error`] if a file can't be read or the output can't be written.
+/// [`Error`] if an input can't be read or the output can't be written.
 pub fn replay(
     catalog: Catalog,
     options: &Options,
@@ -116,7 +132,7 @@ pub fn replay(
 ) -> Result<Summary, Error> {
     let mut feed = Feed::open(options)?;
     let batch_rows = options.batch_rows();
-    let (send, receive) = sync_channel::<Result<Vec<Fed>, ReadError>>(BATCHES);
+    let (send, receive) = sync_channel::<Result<Vec<Fed>, Error>>(BATCHES);
     thread::scope(|scope| {
         scope.spawn(move || {
             loop {
@@ -137,7 +153,7 @@ pub fn replay(
 fn run(
     catalog: Catalog,
     options: &Options,
-    receive: &Receiver<Result<Vec<Fed>, ReadError>>,
+    receive: &Receiver<Result<Vec<Fed>, Error>>,
     watch: &mut dyn Watch,
 ) -> Result<Summary, Error> {
     let settle_ms = catalog.plans().iter().map(|active| active.settle_ms).max().unwrap_or_default();

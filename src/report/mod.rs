@@ -247,6 +247,30 @@ impl Step {
     }
 }
 
+/// A text whose mail addresses and long numbers are masked: what a record or a reason quotes.
+#[must_use]
+pub fn masked_text(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let within = |c: char| c.is_alphanumeric() || "@._+-".contains(c);
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| within(c) != within(first)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        rest = after;
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        let number = digits >= MASKED_DIGITS_MIN && !word.contains(char::is_alphabetic);
+        if word.contains('@') || number {
+            shown.push_str(&masked(word));
+        } else {
+            shown.push_str(word);
+        }
+    }
+    shown
+}
+
+/// From how many digits on a number may be somebody's phone or card.
+const MASKED_DIGITS_MIN: usize = 7;
+
 /// An address of which only the beginning and the domain are shown.
 #[must_use]
 pub fn masked(address: &str) -> String {
@@ -254,4 +278,18 @@ pub fn masked(address: &str) -> String {
     let shown: String = local.chars().take(2).collect();
     let at = if domain.is_empty() { "" } else { "@" };
     format!("{shown}***{at}{domain}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_long_numbers_in_a_text_are_masked() {
+        let text = "{\"email\":\"ann@shop.example\",\"phone\":\"+31612345678\",\"sku\":\"A-12\",\"at\":20260302}";
+        let shown =
+            "{\"email\":\"an***@shop.example\",\"phone\":\"+3***\",\"sku\":\"A-12\",\"at\":20***}";
+        assert_eq!(masked_text(text), shown);
+        assert_eq!(masked_text("ünï <zoë@x.example>"), "ünï <zo***@x.example>");
+    }
 }

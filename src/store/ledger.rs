@@ -182,6 +182,9 @@ pub trait Ledger: Send + Sync {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<StoredMessage>, Error>> + Send;
 
+    /// The `seq` of the message that was decided last in a partition; 0 if none was.
+    fn last_decided(&self, partition: u32) -> impl Future<Output = Result<u64, Error>> + Send;
+
     /// How many messages there are, by journey, status and reason, in that order.
     fn counts(&self) -> impl Future<Output = Result<Vec<MessageCount>, Error>> + Send;
 

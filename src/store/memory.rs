@@ -184,6 +184,13 @@ impl Ledger for MemoryStore {
             .collect())
     }
 
+    async fn last_decided(&self, partition: u32) -> Result<u64, Error> {
+        let kept = self.kept();
+        let mut newest = kept.messages.iter().rev();
+        let last = newest.find(|(_, row)| row.partition == partition);
+        Ok(last.map_or(0, |(seq, _)| *seq))
+    }
+
     async fn counts(&self) -> Result<Vec<MessageCount>, Error> {
         let kept = self.kept();
         let mut counts = BTreeMap::new();

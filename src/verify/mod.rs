@@ -4,14 +4,18 @@
 //! Handovers are in the log, so they are read and not made again. What is compared: every message
 //! (all of its decision, its status, its newest revision and content) and every customer's state.
 
+mod snapshot;
+
 use std::collections::BTreeMap;
 
 use crate::engine::{CustomerState, Decision, Effect, Options, Reason};
 use crate::lane::{Lane, Merges, NoStore};
-use crate::log::ReadLog;
+use crate::log::{self, ReadLog};
 use crate::model::{CustomerId, MessageId};
 use crate::release;
 use crate::store::{LaneRow, Ledger, MessageStatus, StoredMessage};
+
+pub use snapshot::{Snapshot, SnapshotError, Taken, snapshot};
 
 /// Records read from the log at one time; it changes no decision.
 const RECORDS: usize = 10_000;
@@ -25,13 +29,30 @@ const STATES: u32 = 10_000;
 pub enum Error {
     /// The log can't be read.
     #[error(transparent)]
-    Log(#[from] crate::log::Error),
+    Log(#[from] log::Error),
     /// The store can't be read, or a record can't be applied.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
     /// A release can't be used.
     #[error(transparent)]
     Release(#[from] release::Error),
+    /// A snapshot can't be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// What was decided first can't be replayed any more.
+    #[error(
+        "the log has lost its head: partition {partition} begins at offset {first}, and offset \
+         {wanted} is needed; take snapshots with `waypost snapshot DIR` before records go, and \
+         verify from one with `waypost verify --from DIR`"
+    )]
+    HeadGone {
+        /// The partition.
+        partition: u32,
+        /// The first offset that is there.
+        first: u64,
+        /// The first that is needed.
+        wanted: u64,
+    },
 }
 
 /// What a verify found.
@@ -62,23 +83,28 @@ struct Expected {
 }
 
 /// Holds a log against a store, which must be of one moment
-/// ([`SqliteLedger::one_moment`](crate::store::SqliteLedger::one_moment)). `progress` hears how
-/// many records are replayed.
+/// ([`SqliteLedger::one_moment`](crate::store::SqliteLedger::one_moment)). From a snapshot it
+/// begins where that was taken: messages decided before are not compared. `progress` hears how many
+/// records are replayed.
 ///
 /// # Errors
 /// [`Error`] if either can't be read.
 pub async fn verify(
     log: &impl ReadLog,
     ledger: &impl Ledger,
+    mut from: Option<Snapshot>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, Error> {
+    if let Some(from) = &from {
+        from.is_of(log.identity_key().await?)?;
+    }
     let lanes = ledger.lanes().await?;
-    let stored = messages(ledger, &lanes).await?;
+    let stored = messages(ledger, &lanes, from.as_ref()).await?;
     let mut report = Report { other_builds: other_builds(&lanes), ..Report::default() };
     let mut expected = BTreeMap::new();
     let mut changes = Vec::new();
     for row in &lanes {
-        let lane = replay(log, row, &mut report, progress).await?;
+        let lane = replay(log, row, from.as_mut(), &mut report, progress).await?;
         let (mut lane, effects) = lane;
         for (_, effect) in effects {
             match effect {
@@ -104,11 +130,16 @@ pub async fn verify(
     Ok(report)
 }
 
-/// The messages decided up to where the lanes stand.
-async fn messages(ledger: &impl Ledger, lanes: &[LaneRow]) -> Result<Vec<StoredMessage>, Error> {
+/// The messages decided up to where the lanes stand, since the snapshot if there is one.
+async fn messages(
+    ledger: &impl Ledger,
+    lanes: &[LaneRow],
+    from: Option<&Snapshot>,
+) -> Result<Vec<StoredMessage>, Error> {
     let mut stored = Vec::new();
     for row in lanes {
-        let mut after = 0;
+        let start = from.and_then(|from| from.lane(row.partition));
+        let mut after = start.map_or(0, |start| start.decided);
         loop {
             let page = ledger.decisions(row.partition, after, MESSAGES).await?;
             let Some(last) = page.last() else { break };
@@ -134,16 +165,27 @@ fn other_builds(lanes: &[LaneRow]) -> Vec<String> {
 async fn replay(
     log: &impl ReadLog,
     row: &LaneRow,
+    from: Option<&mut Snapshot>,
     report: &mut Report,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(Lane<NoStore>, Vec<(CustomerId, Effect)>), Error> {
-    let timeline = release::timeline(log, None, Options::default()).await?;
+    let start = from.as_ref().and_then(|from| from.lane(row.partition));
+    let applied = start.as_ref().and_then(|start| start.position.watermark);
+    let timeline = release::timeline(log, applied, Options::default()).await?;
     let mut lane =
         Lane::take(NoStore, row.partition, log.partitions(), timeline, Merges::InLog).await?;
     let mut next = 0;
+    if let (Some(start), Some(from)) = (start, from) {
+        let (stands, taken) = (row.position.end, start.position.end);
+        if stands < taken {
+            return Err(SnapshotError::Ahead { partition: row.partition, stands, taken }.into());
+        }
+        next = start.position.low;
+        lane.resume(start.position, decoded(from.states(row.partition)?)?);
+    }
     let mut effects = Vec::new();
     while next < row.position.end {
-        let records = log.read(row.partition, next, RECORDS).await?;
+        let records = log.read(row.partition, next, RECORDS).await.map_err(head_gone)?;
         if records.is_empty() {
             break;
         }
@@ -164,6 +206,22 @@ async fn replay(
         progress(report.records);
     }
     Ok((lane, effects))
+}
+
+fn decoded(states: Vec<(CustomerId, Vec<u8>)>) -> Result<Vec<CustomerState>, Error> {
+    let state = |(_, bytes): (CustomerId, Vec<u8>)| CustomerState::decode(&bytes);
+    let states: Result<_, _> = states.into_iter().map(state).collect();
+    states.map_err(|error| crate::store::Error::Unusable(error.to_string()).into())
+}
+
+/// Says what it means to a verify that records are gone.
+fn head_gone(error: log::Error) -> Error {
+    match error {
+        log::Error::HeadGone { partition, from: wanted, first, .. } => {
+            Error::HeadGone { partition, first, wanted }
+        }
+        other => other.into(),
+    }
 }
 
 fn apply(change: Effect, expected: &mut BTreeMap<MessageId, Expected>) {

@@ -100,8 +100,8 @@ impl Batch {
     ) {
         let place = self.records;
         self.records += 1;
-        let (line, bytes, reason) = match entry {
-            Entry::Rejected { line, reason, head } => (line, head, reason),
+        let (line, bytes, whole, reason) = match entry {
+            Entry::Rejected { line, reason, head } => (line, head, false, reason),
             Entry::Record { line, bytes } => {
                 let raw = Raw {
                     bytes,
@@ -123,7 +123,7 @@ impl Batch {
                         }));
                         return;
                     }
-                    Err(rejected) => (line, bytes.to_vec(), rejected.reason),
+                    Err(rejected) => (line, bytes.to_vec(), true, rejected.reason),
                 }
             }
         };
@@ -134,6 +134,7 @@ impl Batch {
             position: line,
             reason,
             payload: Some(bytes),
+            whole,
             at,
         });
     }

@@ -372,6 +372,7 @@ impl Ingest {
                             position: line,
                             reason: reason.clone(),
                             payload: rejected.event().and_then(|e| serde_json::to_vec(e).ok()),
+                            whole: false,
                             at: append.at,
                         });
                         accepted.rejected.push((index, reason));

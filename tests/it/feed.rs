@@ -103,6 +103,7 @@ fn check(case: &Case<'_>) {
     });
     let options = Options {
         inputs: inputs.collect(),
+        topics: None,
         until: case.until.map(|at| time(at).parse().expect("a time")),
         grace_ms: 10_000,
         assume_reachable: true,

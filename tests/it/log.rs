@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 use waypost::log::{
-    Append, CartMoved, Control, CustomerEvent, DeadLetter, Error, GraphRow, InputPosition, Log,
-    LogReader, ReadLog, Record,
+    Append, CartMoved, Control, CustomerEvent, DeadLetter, DeadLetterFilter, DeadLetters, Error,
+    GraphRow, InputPosition, KeptLetter, Log, LogReader, ReadLog, Record,
 };
 use waypost::model::{CustomerId, Event, EventName, ReleaseId, Text, Tie, Timestamp};
 use waypost::sqlite::{Error as FileError, Limits};
@@ -141,6 +141,7 @@ async fn all_of_an_append_is_there_after_reopening() {
         position: 40,
         reason: "not JSON".into(),
         payload: Some(b"{\"Email\":\"Ann@Shop.example\"".to_vec()),
+        whole: true,
         at: at(3),
     };
     let append = Append {
@@ -179,14 +180,16 @@ async fn all_of_an_append_is_there_after_reopening() {
     assert_eq!(reader.graph(&keys).await.unwrap().len(), 100);
     assert_eq!(reader.release(ReleaseId(5)).await.unwrap(), Some(files));
     assert_eq!(reader.release(ReleaseId(6)).await.unwrap(), None);
-    assert_eq!(reader.dead_letters(0, 10).await.unwrap(), [(1, letter)]);
+    let all = DeadLetterFilter { limit: 10, ..DeadLetterFilter::default() };
+    let kept = KeptLetter { id: 1, letter, retried: None };
+    assert_eq!(reader.dead_letters(&all).await.unwrap(), [kept]);
     for (name, kept) in
         [("nn@shop.example", true), ("ann@shop.exam", true), ("ANN@shop.example", false)]
     {
         let erase = vec![name.to_owned()];
         log.append(Append { erase, ..Append::default() }).await.unwrap();
-        let payload = &reader.dead_letters(0, 10).await.unwrap()[0].1.payload;
-        assert_eq!(payload.is_some(), kept, "{name}");
+        let letter = &reader.dead_letters(&all).await.unwrap()[0].letter;
+        assert_eq!((letter.payload.is_some(), letter.whole), (kept, kept), "{name}");
     }
 }
 

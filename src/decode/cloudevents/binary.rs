@@ -5,13 +5,39 @@
 
 use serde_json::Value;
 
+use crate::decode::{Decode, RECORD_BYTES_MAX, Raw, Rejected};
+use crate::model::Event;
+
 /// What stands before an attribute's name in a header.
 const PREFIX: &str = "ce_";
+
+/// Decodes a record of a Kafka topic with its headers, as [`Decode::decode`] does without.
+///
+/// # Errors
+/// [`Rejected`] if the record can't be read; `out` is then unchanged.
+pub fn decode_message<'a>(
+    decode: &dyn Decode,
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+    raw: &Raw<'_>,
+    out: &mut Vec<Event>,
+) -> Result<(), Rejected> {
+    if raw.bytes.is_empty() {
+        return Err(Rejected::new("an empty record: nothing in it says what happened"));
+    }
+    if raw.bytes.len() > RECORD_BYTES_MAX {
+        let bytes = raw.bytes.len();
+        return Err(Rejected::new(format!("{bytes} bytes; a record may have {RECORD_BYTES_MAX}")));
+    }
+    match from_binary(headers, raw.bytes) {
+        Some(structured) => decode.decode(&Raw { bytes: &structured, ..*raw }, out),
+        None => decode.decode(raw, out),
+    }
+}
 
 /// The record as structured JSON, if its headers say that it is a CloudEvent in binary mode. Data
 /// that is no JSON is given as text, and refused where it is read.
 #[must_use]
-pub fn from_binary<'a>(
+fn from_binary<'a>(
     headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     data: &[u8],
 ) -> Option<Vec<u8>> {

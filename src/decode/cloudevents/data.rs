@@ -100,10 +100,26 @@ fn identities(
     reading: Reading,
 ) -> Result<Vec<Identity>, Rejected> {
     let mut found = Vec::new();
-    let Some(customer) = customer else { return Ok(found) };
+    if let Some(customer) = customer {
+        add_names(customer, reading, &mut found)?;
+    }
+    if found.len() > IDENTITIES_MAX {
+        return Err(Rejected::new(format!(
+            "data.customer.ids: more than {IDENTITIES_MAX} identities in one event"
+        )));
+    }
+    Ok(found)
+}
+
+/// Adds the names of one object, and of those in it.
+fn add_names(
+    customer: &Customer<'_>,
+    reading: Reading,
+    found: &mut Vec<Identity>,
+) -> Result<(), Rejected> {
     let mut add = |value: Loose<'_>, make: &dyn Fn(&str) -> Option<Identity>| {
         if let Some(value) = value.known() {
-            add_identity(&mut found, make(&value));
+            add_identity(found, make(&value));
         }
     };
     add(customer.id, &Identity::customer_id);
@@ -115,12 +131,14 @@ fn identities(
     for (namespace, value) in reading.fact(customer.ids.known("data.customer.ids"))? {
         add(*value, &|value| Identity::other(namespace, value));
     }
-    if found.len() > IDENTITIES_MAX {
-        return Err(Rejected::new(format!(
-            "data.customer.ids: more than {IDENTITIES_MAX} identities in one event"
-        )));
+    let also = reading.fact(customer.also.known("data.customer.also"))?;
+    for (at, names) in also.unwrap_or_default().iter().enumerate() {
+        let field = InList { list: "data.customer.also", at, field: "" };
+        if let Some(names) = reading.fact(names.known(field))? {
+            add_names(names, reading, found)?;
+        }
     }
-    Ok(found)
+    Ok(())
 }
 
 fn channel(value: Loose<'_>) -> Result<Channel, Rejected> {

@@ -2,10 +2,12 @@
 
 mod binary;
 mod data;
+mod encode;
 mod schema;
 mod shape;
 
-pub use binary::from_binary;
+pub use binary::decode_message;
+pub use encode::cloudevent;
 pub use schema::{cloudevents_schema, data_fields};
 
 use serde::Deserialize;

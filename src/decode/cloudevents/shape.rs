@@ -108,6 +108,9 @@ pub(super) struct Customer<'a> {
     /// Further ids, by a name of the source's own.
     #[schemars(with = "Option<BTreeMap<String, Scalar>>")]
     pub ids: Pairs<'a, Loose<'a>>,
+    /// Further names, where the customer has two of a kind, such as two devices.
+    #[schemars(with = "Option<Vec<Customer<'a>>>")]
+    pub also: List<Part<Self>>,
 }
 
 /// One product line.

@@ -1,49 +1,53 @@
 //! Dead letters, for people.
 
 use crate::model::Timestamp;
-use crate::postgres::query_as;
+use crate::postgres::{query, query_as};
 
-use super::super::{DeadLetter, Error};
+use super::super::{DeadLetter, DeadLetterFilter, DeadLetters, Error, KeptLetter};
 use super::Registry;
 
-/// What a list of dead letters is narrowed to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeadLetterFilter {
-    /// Only those of this source.
-    pub source: Option<u16>,
-    /// Only those with an id after this one.
-    pub after: i64,
-    /// At most so many.
-    pub limit: u32,
-}
-
-impl Registry {
-    /// Dead letters, each with its id; the ids grow.
-    ///
-    /// # Errors
-    /// [`Error`] if Postgres can't be read.
-    pub async fn dead_letters(
-        &self,
-        filter: DeadLetterFilter,
-    ) -> Result<Vec<(i64, DeadLetter)>, Error> {
-        type Row = (i64, i32, i32, i64, String, Option<Vec<u8>>, i64);
+impl DeadLetters for Registry {
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<KeptLetter>, Error> {
+        type Row = (i64, i32, i32, i64, String, Option<Vec<u8>>, bool, i64, Option<i64>);
         let mut transaction = self.postgres.begin("reading dead letters").await?;
         let rows: Vec<Row> = query_as(
-            "SELECT id, source, partition, position, reason, payload, at FROM dead_letters
-             WHERE id > $1 AND ($2::int IS NULL OR source = $2) ORDER BY id LIMIT $3",
+            "SELECT id, source, partition, position, reason, payload, whole, at, retried_at
+             FROM dead_letters
+             WHERE ($1::bigint IS NULL OR id = $1) AND ($2::int IS NULL OR source = $2)
+                 AND ($3::text IS NULL OR position(lower($3) IN lower(reason)) > 0)
+                 AND ($4::bigint IS NULL OR id < $4) AND ($5 OR retried_at IS NULL)
+             ORDER BY id DESC LIMIT $6",
         )
-        .bind(filter.after)
+        .bind(filter.id)
         .bind(filter.source.map(i32::from))
+        .bind(filter.reason.as_deref())
+        .bind(filter.before)
+        .bind(filter.retried)
         .bind(i64::from(filter.limit))
         .fetch_all(&mut *transaction)
         .await
         .map_err(self.postgres.failed("reading dead letters"))?;
-        let letter = |(id, source, partition, position, reason, payload, at): Row| {
-            let source = u16::try_from(source).map_err(|_| self.damaged("a source"))?;
-            let (partition, position) = (partition.cast_unsigned(), position.cast_unsigned());
-            let at = Timestamp::from_ms(at);
-            Ok((id, DeadLetter { source, partition, position, reason, payload, at }))
-        };
+        let letter =
+            |(id, source, partition, position, reason, payload, whole, at, retried): Row| {
+                let source = u16::try_from(source).map_err(|_| self.damaged("a source"))?;
+                let (partition, position) = (partition.cast_unsigned(), position.cast_unsigned());
+                let at = Timestamp::from_ms(at);
+                let letter = DeadLetter { source, partition, position, reason, payload, whole, at };
+                Ok(KeptLetter { id, letter, retried: retried.map(Timestamp::from_ms) })
+            };
         rows.into_iter().map(letter).collect()
+    }
+
+    async fn retried(&self, ids: &[i64], now: Timestamp) -> Result<(), Error> {
+        let failed = self.postgres.failed("marking dead letters");
+        let mut transaction = self.postgres.begin("marking dead letters").await?;
+        query("UPDATE dead_letters SET retried_at = $2 WHERE id = ANY ($1)")
+            .bind(ids)
+            .bind(now.ms())
+            .execute(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        transaction.commit().await.map_err(&failed)?;
+        Ok(())
     }
 }

@@ -10,7 +10,6 @@ mod releases;
 mod taking;
 mod ticking;
 
-pub use dead_letters::DeadLetterFilter;
 pub use taking::{Held, Identified, Kept, Taken, Taking};
 pub use ticking::Ticking;
 

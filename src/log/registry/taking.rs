@@ -13,7 +13,7 @@ use crate::model::Timestamp;
 use crate::postgres::{Transaction, query, query_as, query_scalar};
 
 use super::super::packed::holds;
-use super::super::{DEAD_LETTER_BYTES_MAX, DeadLetter, Error, GraphRow, Record};
+use super::super::{DeadLetter, Error, GraphRow, Record};
 use super::{Registry, graph};
 
 /// Most bytes of what is kept of an input, once unpacked.
@@ -274,17 +274,13 @@ impl Taking<'_> {
         let partitions: Vec<i32> = letters.iter().map(|one| one.partition.cast_signed()).collect();
         let positions: Vec<i64> = letters.iter().map(|one| one.position.cast_signed()).collect();
         let reasons: Vec<&str> = letters.iter().map(|one| one.reason.as_str()).collect();
-        let payloads: Vec<Option<&[u8]>> = letters
-            .iter()
-            .map(|one| {
-                one.payload.as_deref().map(|all| &all[..all.len().min(DEAD_LETTER_BYTES_MAX)])
-            })
-            .collect();
+        let (payloads, whole): (Vec<Option<&[u8]>>, Vec<bool>) =
+            letters.iter().map(DeadLetter::kept).unzip();
         let times: Vec<i64> = letters.iter().map(|one| one.at.ms()).collect();
         query(
-            "INSERT INTO dead_letters (source, partition, position, reason, payload, at)
-             SELECT * FROM
-                 UNNEST ($1::int[], $2::int[], $3::bigint[], $4::text[], $5::bytea[], $6::bigint[])
+            "INSERT INTO dead_letters (source, partition, position, reason, payload, whole, at)
+             SELECT * FROM UNNEST ($1::int[], $2::int[], $3::bigint[], $4::text[], $5::bytea[],
+                 $6::bool[], $7::bigint[])
              ON CONFLICT (source, partition, position) DO NOTHING",
         )
         .bind(sources)
@@ -292,6 +288,7 @@ impl Taking<'_> {
         .bind(positions)
         .bind(reasons)
         .bind(payloads)
+        .bind(whole)
         .bind(times)
         .execute(&mut *self.transaction)
         .await
@@ -323,7 +320,7 @@ impl Taking<'_> {
                 }
             }
             query(
-                "UPDATE dead_letters SET payload = NULL,
+                "UPDATE dead_letters SET payload = NULL, whole = false,
                      reason = CASE WHEN quoted THEN 'erased' ELSE reason END
                  FROM UNNEST ($1::bigint[], $2::bool[]) AS found (letter, quoted)
                  WHERE dead_letters.id = found.letter",

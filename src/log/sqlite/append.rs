@@ -9,7 +9,7 @@ use crate::model::{OWN_SOURCE, ReleaseId, Timestamp};
 use crate::sqlite::{chunks, repeated};
 
 use super::super::packed::{compress, holds, pack_files};
-use super::super::{Control, Record, RecordError, encode};
+use super::super::{Control, DeadLetter, Record, RecordError, encode};
 use super::read::{Head, head};
 use super::*;
 
@@ -282,22 +282,21 @@ async fn write_dead_letters(
 ) -> Result<(), sqlx::Error> {
     for chunk in chunks(letters) {
         let sql = repeated(
-            "INSERT INTO dead_letters (source, partition, position, reason, payload, at) VALUES {}",
-            "(?,?,?,?,?,?)",
+            "INSERT INTO dead_letters (source, partition, position, reason, payload, whole, at)
+             VALUES {}",
+            "(?,?,?,?,?,?,?)",
             chunk.len(),
         );
         let mut query = sqlx::query(sql);
         for letter in chunk {
-            let kept = letter
-                .payload
-                .as_deref()
-                .map(|payload| &payload[..payload.len().min(DEAD_LETTER_BYTES_MAX)]);
+            let (kept, whole) = letter.kept();
             query = query
                 .bind(letter.source)
                 .bind(letter.partition)
                 .bind(letter.position.cast_signed())
                 .bind(letter.reason.as_str())
                 .bind(kept)
+                .bind(whole)
                 .bind(letter.at.ms());
         }
         query.execute(&mut *connection).await?;
@@ -323,7 +322,7 @@ async fn erase(connection: &mut SqliteConnection, values: &[String]) -> Result<(
                 continue;
             }
             sqlx::query(
-                "UPDATE dead_letters SET payload = NULL,
+                "UPDATE dead_letters SET payload = NULL, whole = 0,
                      reason = CASE WHEN ? THEN 'erased' ELSE reason END
                  WHERE id = ?",
             )

@@ -7,10 +7,13 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
 use crate::model::{ReleaseId, Timestamp};
-use crate::sqlite::{chunks, explain, open_to_read, repeated};
+use crate::sqlite::{chunks, explain, open_to_change, open_to_read, repeated};
 
 use super::super::packed::unpack_files;
-use super::super::{Control, ReadLog, Record, RecordError, decode};
+use super::super::{
+    Control, DeadLetter, DeadLetterFilter, DeadLetters, KeptLetter, ReadLog, Record, RecordError,
+    decode,
+};
 use super::*;
 
 /// The reading side of the log. Cheap to clone.
@@ -105,33 +108,6 @@ impl LogReader {
         Ok(rows.into_iter().map(position).collect())
     }
 
-    /// Up to `limit` dead letters with an id after `after`, each with its id; the ids grow.
-    ///
-    /// # Errors
-    /// [`Error`] if the file can't be read.
-    pub async fn dead_letters(
-        &self,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<(i64, DeadLetter)>, Error> {
-        type Row = (i64, u16, u32, i64, String, Option<Vec<u8>>, i64);
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT id, source, partition, position, reason, payload, at FROM dead_letters
-             WHERE id > ? ORDER BY id LIMIT ?",
-        )
-        .bind(after)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(self.failed("reading dead letters"))?;
-        let letter = |(id, source, partition, position, reason, payload, at): Row| {
-            let position = position.cast_unsigned();
-            let at = Timestamp::from_ms(at);
-            (id, DeadLetter { source, partition, position, reason, payload, at })
-        };
-        Ok(rows.into_iter().map(letter).collect())
-    }
-
     async fn head(&self) -> Result<Head, Error> {
         let mut connection =
             self.pool.acquire().await.map_err(self.failed("reading the log's head"))?;
@@ -165,7 +141,7 @@ impl ReadLog for LogReader {
         let mut records = Vec::new();
         let mut next = from;
         while records.len() < records_min.max(1) {
-            // The batch that holds `next`, else the first one after it (its head may be gone).
+            // The batch that holds `next`, else the first one after it: then records are gone.
             let row: Option<(i64, i64, i64, Vec<u8>)> = sqlx::query_as(
                 "SELECT base_offset, records, bytes, payload FROM batches
                  WHERE partition = ?1 AND base_offset >= coalesce(
@@ -180,6 +156,10 @@ impl ReadLog for LogReader {
             .map_err(self.failed("reading records"))?;
             let Some((base, count, bytes, payload)) = row else { break };
             let base = base.cast_unsigned();
+            if base > next {
+                let topic = self.path.display().to_string();
+                return Err(Error::HeadGone { topic, partition, from: next, first: base });
+            }
             let batch = unpack(&payload, bytes, count).map_err(|source| Error::Records {
                 path: self.path.display().to_string(),
                 partition,
@@ -245,6 +225,54 @@ impl ReadLog for LogReader {
             .fetch_all(&self.pool)
             .await
             .map_err(self.failed("reading the sources"))
+    }
+}
+
+impl DeadLetters for LogReader {
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<KeptLetter>, Error> {
+        type Row = (i64, u16, u32, i64, String, Option<Vec<u8>>, bool, i64, Option<i64>);
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT id, source, partition, position, reason, payload, whole, at, retried_at
+             FROM dead_letters
+             WHERE (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR source = ?2)
+                 AND (?3 IS NULL OR instr(lower(reason), lower(?3)) > 0)
+                 AND (?4 IS NULL OR id < ?4) AND (?5 OR retried_at IS NULL)
+             ORDER BY id DESC LIMIT ?6",
+        )
+        .bind(filter.id)
+        .bind(filter.source)
+        .bind(filter.reason.as_deref())
+        .bind(filter.before)
+        .bind(filter.retried)
+        .bind(filter.limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(self.failed("reading dead letters"))?;
+        let letter =
+            |(id, source, partition, position, reason, payload, whole, at, retried): Row| {
+                let (position, at) = (position.cast_unsigned(), Timestamp::from_ms(at));
+                let letter = DeadLetter { source, partition, position, reason, payload, whole, at };
+                KeptLetter { id, letter, retried: retried.map(Timestamp::from_ms) }
+            };
+        Ok(rows.into_iter().map(letter).collect())
+    }
+
+    /// A small change beside the worker that may be writing.
+    async fn retried(&self, ids: &[i64], now: Timestamp) -> Result<(), Error> {
+        let mut writer = open_to_change(&self.path, &KIND).await?;
+        for chunk in chunks(ids) {
+            let sql = repeated(
+                "UPDATE dead_letters SET retried_at = ? WHERE id IN ({})",
+                "?",
+                chunk.len(),
+            );
+            let mut query = sqlx::query(sql).bind(now.ms());
+            for id in chunk {
+                query = query.bind(*id);
+            }
+            query.execute(&mut writer).await.map_err(self.failed("marking dead letters"))?;
+        }
+        Ok(())
     }
 }
 

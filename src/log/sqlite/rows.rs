@@ -2,7 +2,7 @@
 
 use crate::model::{Tie, Timestamp};
 
-use super::super::Record;
+use super::super::{DeadLetter, Record};
 
 /// Everything that one reading of the inputs adds, kept whole or not at all.
 #[derive(Clone, Debug, Default)]
@@ -49,26 +49,6 @@ pub struct GraphRow {
     /// The source position that caused it.
     pub tie: Tie,
 }
-
-/// Something that could not become an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Number of the source.
-    pub source: u16,
-    /// Partition of the raw input.
-    pub partition: u32,
-    /// Offset or line in the raw input.
-    pub position: u64,
-    /// Why, in a sentence.
-    pub reason: String,
-    /// The record, cut to [`DEAD_LETTER_BYTES_MAX`]; `None` once erased.
-    pub payload: Option<Vec<u8>>,
-    /// When it was found.
-    pub at: Timestamp,
-}
-
-/// Bytes of a dead letter's record that are kept.
-pub const DEAD_LETTER_BYTES_MAX: usize = 16 * 1024;
 
 /// The first position of a raw input that was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,6 +52,18 @@ impl Ledger for PgLedger {
         self.rows("reading messages", query, rows::message).await
     }
 
+    async fn last_decided(&self, partition: u32) -> Result<u64, Error> {
+        let doing = "reading the last decision";
+        let mut reading = self.read(doing).await?;
+        let last: i64 =
+            query_scalar("SELECT coalesce(max(seq), 0) FROM messages WHERE partition = $1")
+                .bind(number(partition))
+                .fetch_one(reading.connection())
+                .await
+                .map_err(self.failed(doing))?;
+        Ok(last.cast_unsigned())
+    }
+
     async fn counts(&self) -> Result<Vec<MessageCount>, Error> {
         let query = query(
             "SELECT journey, status, reason, count(*) AS messages FROM messages

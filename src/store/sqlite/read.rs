@@ -51,6 +51,16 @@ impl Ledger for SqliteLedger {
         self.rows("reading messages", query, rows::message).await
     }
 
+    async fn last_decided(&self, partition: u32) -> Result<u64, Error> {
+        let last: i64 =
+            sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM messages WHERE partition = ?")
+                .bind(partition)
+                .fetch_one(&self.readers)
+                .await
+                .map_err(self.failed("reading the last decision"))?;
+        Ok(last.cast_unsigned())
+    }
+
     async fn counts(&self) -> Result<Vec<MessageCount>, Error> {
         let query = sqlx::query(
             "SELECT journey, status, reason, count(*) AS messages FROM messages

@@ -1,8 +1,11 @@
 //! The worker of production as real processes, on a real broker and a real database.
 
+mod commands;
 mod first;
 mod identities;
 mod outage;
 mod poison;
 mod site;
+mod snapshot;
 mod storm;
+mod topics;

@@ -85,10 +85,39 @@ consent: [ {{ channel: email, mode: opt_in }} ]
         );
     }
 
+    /// Adds a line under `kafka`.
+    pub(crate) fn kafka_too(&self, line: &str) {
+        let name = "waypost.yaml";
+        let text = std::fs::read_to_string(self.shop.path(name)).expect("a configuration");
+        self.shop.write(name, &text.replacen("kafka:\n", &format!("kafka:\n  {line}\n"), 1));
+    }
+
+    /// Writes a file into the shop's folder.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        self.shop.write(name, text);
+    }
+
+    /// The text of a file in the shop's folder.
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.shop.path(name)).expect("a file")
+    }
+
     /// Puts the journeys in force.
     pub(crate) fn apply(&self) {
         let done = self.shop.run(&["apply"]);
         assert_eq!(done.code, Some(0), "{}", done.stderr);
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Done {
+        self.shop.run(args)
+    }
+
+    /// Runs a command that does what it should.
+    pub(crate) fn done(&self, args: &[&str]) -> Done {
+        let done = self.run(args);
+        assert_eq!(done.code, Some(0), "{args:?}: {}\n{}", done.stdout, done.stderr);
+        done
     }
 
     /// Starts a worker and waits until it listens.
@@ -169,6 +198,17 @@ consent: [ {{ channel: email, mode: opt_in }} ]
     /// Waits until a query gives the number.
     pub(crate) fn wait_for(&self, what: &str, sql: &str, wanted: impl Fn(i64) -> bool) {
         wait(what, || wanted(self.count(sql)));
+    }
+
+    /// The topic of the log.
+    pub(crate) fn log_topic(&self) -> String {
+        format!("{}.log", self.name)
+    }
+
+    /// As [`Self::verified`], from a snapshot.
+    pub(crate) fn verified_from(&self, snapshot: &str) -> serde_json::Value {
+        let done = self.done(&["verify", "--json", "--from", snapshot]);
+        serde_json::from_str(&done.stdout).expect("json")
     }
 
     /// Asserts that `verify` finds no difference, and returns its figures.

@@ -2,6 +2,7 @@
 
 mod cases;
 mod docs;
+mod encode;
 mod hostile;
 mod noise;
 mod shared_data;

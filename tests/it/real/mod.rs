@@ -208,6 +208,7 @@ impl Told {
 fn options(inputs: Vec<Input>) -> Options {
     Options {
         inputs,
+        topics: None,
         until: None,
         grace_ms: GRACE,
         assume_reachable: true,

@@ -8,7 +8,10 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::producer::{BaseProducer, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::server::{Plan, Server, folder, free_port, given, project, run, unique};
 
@@ -17,6 +20,9 @@ const GIVEN: &str = "WAYPOST_TEST_KAFKA";
 
 /// The heap of a broker. Without C2, which pays off only later than tests last.
 const JAVA: [&str; 3] = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
+/// What a record holds, and its headers.
+pub(crate) type Told = (Vec<u8>, Vec<(String, String)>);
 
 /// A Kafka broker: KRaft, one node, with transactions.
 pub(crate) struct Kafka {
@@ -90,6 +96,43 @@ impl Kafka {
         let made = admin.create_topics([&new], &options).await.expect("the broker answers");
         assert_eq!(made, [Ok(topic.clone())]);
         topic
+    }
+
+    /// The first records of a topic of one partition, each with its headers: waits until there are
+    /// so many.
+    pub(crate) fn records(&self, topic: &str, count: usize) -> Vec<Told> {
+        let mut config = self.client();
+        config.set("group.id", "tests").set("isolation.level", "read_committed");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, 0, Offset::Beginning).expect("a partition");
+        consumer.assign(&assignment).expect("an assignment");
+        let mut records = Vec::new();
+        while records.len() < count {
+            let polled = consumer.poll(Duration::from_secs(60)).expect("a record within a minute");
+            let message = polled.expect("a record");
+            let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("a text");
+            let headers = headers
+                .map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default())));
+            records.push((message.payload().unwrap_or_default().to_vec(), headers.collect()));
+        }
+        records
+    }
+
+    /// Deletes the records of each partition that come before an offset, as a retention does.
+    pub(crate) async fn delete_before(&self, topic: &str, offsets: &[i64]) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("a client");
+        let mut before = TopicPartitionList::new();
+        for (partition, offset) in (0..).zip(offsets) {
+            let offset = Offset::Offset(*offset);
+            before.add_partition_offset(topic, partition, offset).expect("a partition");
+        }
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+        let deleted = admin.delete_records(&before, &options).await.expect("the broker answers");
+        for element in deleted.elements() {
+            element.error().expect("records are deleted");
+        }
     }
 
     /// As `kill -9` does. Only for a broker of the test's own.

@@ -1,5 +1,6 @@
 //! The embedded worker as a real process: HTTP in, kills, stops, restarts; `why`, `verify`, `import`.
 
+mod dead_letters;
 pub(crate) mod events;
 mod files;
 mod future;
@@ -14,6 +15,7 @@ mod report;
 mod sending;
 pub(crate) mod shop;
 mod sms;
+mod snapshot;
 mod stop;
 mod why;
 
