@@ -179,6 +179,7 @@ impl Site {
             properties: [("session.timeout.ms".to_owned(), "6000".to_owned())].into(),
             secrets: Default::default(),
             secret_files: Default::default(),
+            dead_letters: None,
         };
         let settings = Settings::new(&kafka).unwrap();
         let database = Postgres::connect(url, None, 16).await.unwrap();
@@ -213,6 +214,7 @@ impl Site {
             registry: self.registry.clone(),
             store: Arc::clone(&self.store),
             inputs: vec![input],
+            dead_letters: None,
             clock: Arc::new(SystemClock),
             delivery: None,
             outbox: watch::Sender::new(0),
