@@ -36,8 +36,9 @@ const BYTES_MAX: usize = 32 << 20;
 const DEAD_BYTES_MAX: usize = 900_000;
 /// How long the first record of a batch is waited for.
 const FIRST: Duration = Duration::from_millis(100);
-/// How long another record is waited for.
-const MORE: Duration = Duration::from_millis(2);
+/// How long another record is waited for: what is fetched comes in parts, and a batch costs two
+/// transactions.
+const MORE: Duration = Duration::from_millis(20);
 /// How long one call about a transaction may take.
 const CALL: Duration = Duration::from_secs(30);
 /// How often a step of a transaction is tried, if Kafka says that this may help.
