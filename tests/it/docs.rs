@@ -5,12 +5,14 @@ use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use waypost::diagnostic::SourceFile;
 use waypost::engine::Reason;
 use waypost::journey;
+use waypost::postgres::Postgres;
 use waypost::shipped;
 
-use crate::support::{files, update};
+use crate::support::{self, files, update};
 use crate::worker::shop::wait;
 
 const WAYPOST: &str = env!("CARGO_BIN_EXE_waypost");
@@ -322,6 +324,38 @@ fn checking_shows_mistakes_and_their_exit_code() {
     let token = r#"{"from":"waypost.yaml:1","key":"http.token","value":"***"}"#;
     assert!(listed.lines().any(|line| line == token), "{listed}");
     assert!(!listed.contains("very-secret"), "{listed}");
+}
+
+#[test]
+fn the_example_of_production_is_sound() {
+    let folder = root().join("examples/production");
+    let check = waypost(&folder, &["--config", "waypost.yaml", "config", "check"]);
+    assert!(check.status.success(), "{}", stderr(&check));
+    assert_eq!(stderr(&check), "waypost.yaml checked: no mistakes\n");
+    // Kubernetes has a copy of it.
+    let indented: String = read("examples/production/waypost.yaml")
+        .lines()
+        .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("    {line}\n") })
+        .collect();
+    let kubernetes = read("examples/production/kubernetes.yaml");
+    assert!(kubernetes.contains(&indented), "kubernetes.yaml has another waypost.yaml");
+}
+
+#[tokio::test]
+async fn sql_in_the_documentation_fits_the_tables() {
+    let url = support::postgres().fresh_database();
+    let database = Postgres::connect(&url, None, 2).await.expect("a database");
+    database.migrate().await.expect("its tables");
+    let mut connection = PgConnection::connect(&url).await.expect("a database");
+    let mut blocks_found = 0;
+    for (name, text) in documents() {
+        for block in blocks(&text, &["sql"]) {
+            blocks_found += 1;
+            let done = connection.execute(AssertSqlSafe(block.to_owned())).await;
+            assert!(done.is_ok(), "{name}: {done:?}\n{block}");
+        }
+    }
+    assert!(blocks_found > 5, "the runbook has SQL: {blocks_found}");
 }
 
 #[test]
