@@ -31,6 +31,7 @@ use waypost::decode::Auto;
 use waypost::journey::{Rules, SourceFile};
 use waypost::kafka::{Cluster, Settings};
 use waypost::log::Registry;
+use waypost::metrics::Metrics;
 use waypost::model::Timestamp;
 use waypost::postgres::Postgres;
 use waypost::release;
@@ -218,6 +219,8 @@ impl Site {
             clock: Arc::new(SystemClock),
             delivery: None,
             outbox: watch::Sender::new(0),
+            metrics: Arc::new(Metrics::new(Arc::new(|| SystemClock.now()))),
+            shares: Arc::default(),
             options: Options {
                 instance: SystemClock.now().ms().to_string(),
                 roles: Roles { ingest, decide, deliver: false },

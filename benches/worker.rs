@@ -22,6 +22,7 @@ use waypost::engine::Options as EngineOptions;
 use waypost::identity::Identify;
 use waypost::journey::{Rules, SourceFile};
 use waypost::log::{Append, Control, Log, LogReader, Record};
+use waypost::metrics::Metrics;
 use waypost::store::{Ledger, Outgoing, SqliteLedger, SqliteStore};
 use waypost::worker::{self, BODY_BYTES_MAX_DEFAULT, Backlog, Clock, Options, Parts, SystemClock};
 use waypost::{config, release};
@@ -161,6 +162,7 @@ async fn parts(folder: &Path) -> (Parts<SystemClock>, LogReader, SqliteLedger) {
         timelines: vec![timeline],
         listener: Some(listener),
         backlog,
+        metrics: Arc::new(Metrics::new(Arc::new(|| SystemClock.now()))),
         options,
     };
     (parts, reader, ledger)

@@ -70,6 +70,9 @@ pub mod replay;
 // Verify: the worker's own log replayed, and held against what it decided live.
 pub mod verify;
 
+// Metrics: what a worker counts and measures, as Prometheus reads it.
+pub mod metrics;
+
 // Delivery: claim, last check, render, hand over, outcome.
 pub mod deliver;
 

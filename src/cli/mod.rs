@@ -27,6 +27,7 @@ mod snapshot;
 mod table;
 mod talk;
 mod topics;
+mod traces;
 mod verify;
 mod why;
 
@@ -39,7 +40,7 @@ use clap::{Parser, Subcommand};
 ///
 /// Data goes to stdout, everything else to stderr.
 /// Exit codes: 0 done, 1 something was found (mistakes in files, a difference), 2 wrong usage,
-/// 3 it could not be done.
+/// 3 it could not be done, 4 a worker was stopped and not finished in time.
 ///
 /// Examples:
 ///   waypost demo                              a week of a made-up shop, the shipped journeys over it
@@ -65,6 +66,16 @@ struct Cli {
         help_heading = "Global options"
     )]
     log: String,
+    /// How that is written: text, or json, one object a line.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true,
+        help_heading = "Global options"
+    )]
+    log_format: talk::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -106,14 +117,18 @@ enum Outcome {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    talk::init(&cli.log);
+    let logging = talk::Logging { level: cli.log, format: cli.log_format };
+    // A worker begins to log once it knows from its configuration where traces go.
+    if !matches!(cli.command, Command::Run(_)) {
+        logging.init(None);
+    }
     let config = cli.config.as_deref();
     let done = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args, config),
         Command::Preview(args) => preview::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
-        Command::Run(args) => run::run(&args, config),
+        Command::Run(args) => run::run(&args, config, &logging),
         Command::Apply(args) => apply::run(&args, config),
         Command::Verify(args) => verify::run(&args, config),
         Command::Why(args) => why::run(&args, config),
@@ -136,9 +151,15 @@ pub fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             talk::error(&error);
-            ExitCode::from(3)
+            ExitCode::from(if is_overdue(&error) { 4 } else { 3 })
         }
     }
+}
+
+/// Whether a worker was told to stop and could not finish in time.
+fn is_overdue(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(crate::worker::Error::Overdue))
+        || matches!(error.downcast_ref(), Some(crate::cluster::Error::Overdue))
 }
 
 /// Whether the reader of stdout has gone away, as `head` does: no failure of ours.

@@ -7,12 +7,13 @@ use anyhow::{Context, anyhow, bail};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
 
-use crate::cluster::{self, Input, Options, Parts, Roles};
+use crate::cluster::{self, Door, Input, Options, Parts, Readiness, Roles, Shares};
 use crate::config::{Config, Production};
 use crate::deliver::{Composer, Delivery, Routes};
 use crate::kafka::{Cluster, Settings};
 use crate::log::{KafkaLog, Registry};
 use crate::mail::Dkim;
+use crate::metrics::Metrics;
 use crate::model::{ReleaseId, Timestamp};
 use crate::release;
 use crate::store::{Listing, Outgoing, PgStore};
@@ -59,12 +60,8 @@ pub(super) async fn serve(
     let store = Arc::new(PgStore::new(database));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     say_release(&registry, config).await?;
-    let (stopper, stop) = watch::channel(false);
-    tokio::spawn(async move {
-        super::run::wait_for_signal().await;
-        say("stopping: what is under way is finished");
-        stopper.send_replace(true);
-    });
+    let stop = stopped();
+    let metrics = Arc::new(Metrics::new(Arc::new(|| SystemClock.now())));
     let outbox = watch::Sender::new(0_u64);
     let mut doors = tokio::task::JoinSet::new();
     let delivery = if roles.deliver {
@@ -90,14 +87,25 @@ pub(super) async fn serve(
             locale: rules.default_shop.locale,
         };
         doors.spawn(worker::serve(listener, worker::page_routes(pages), stop.clone()));
-        Some(delivery(config, &store, composer, &clock, &outbox)?)
+        Some(delivery(config, &store, composer, &clock, &outbox, &metrics)?)
     } else {
         None
     };
     let token = config.http.token.as_ref().map(|token| token.expose());
     let listener = worker::listen(config.http.listen, token).await?;
     let address = listener.local_addr()?;
-    doors.spawn(worker::serve(listener, worker::health_routes(), stop.clone()));
+    let inputs = inputs(config)?;
+    let shares = Arc::<Shares>::default();
+    let ready = Readiness {
+        registry: registry.clone(),
+        clock: Arc::clone(&clock),
+        roles,
+        shares: Arc::clone(&shares),
+        stop: stop.clone(),
+    };
+    let inlet = Door::open(&settings, &inputs, Arc::clone(&clock))?;
+    let private = private(config, inlet, ready, &metrics)?;
+    doors.spawn(worker::serve(listener, worker::routes(private), stop.clone()));
     let parts = Parts {
         settings,
         log_topic: kafka.log_topic(),
@@ -105,10 +113,12 @@ pub(super) async fn serve(
         feedback_topic: kafka.feedback_topic(),
         registry,
         store,
-        inputs: inputs(config)?,
+        inputs,
         clock,
         delivery,
         outbox,
+        metrics,
+        shares,
         options: Options {
             instance: instance()?,
             roles,
@@ -122,7 +132,6 @@ pub(super) async fn serve(
     say(&outgoing::told(config));
     cluster::run(parts, stop).await?;
     while doors.join_next().await.is_some() {}
-    say("stopped");
     Ok(())
 }
 
@@ -132,6 +141,7 @@ fn delivery(
     composer: watch::Receiver<Arc<Composer>>,
     clock: &Arc<dyn Clock>,
     outbox: &watch::Sender<u64>,
+    metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Delivery<PgStore>> {
     let routes: Routes = outgoing::routes(config)?;
     let now = Arc::clone(clock);
@@ -142,6 +152,7 @@ fn delivery(
         at_once: config.deliver.at_once,
         now: Arc::new(move || now.now()),
         outbox: outbox.clone(),
+        metrics: Arc::clone(metrics),
     })
 }
 
@@ -162,6 +173,40 @@ fn inputs(config: &Config) -> anyhow::Result<Vec<Input>> {
         bail!("`inputs` names no topic, so no event would come: add one, with its `topic`");
     }
     Ok(inputs)
+}
+
+/// Becomes true once the worker is to stop.
+fn stopped() -> watch::Receiver<bool> {
+    let (stopper, stop) = watch::channel(false);
+    tokio::spawn(async move {
+        super::run::wait_for_signal().await;
+        say("stopping: what is under way is finished");
+        stopper.send_replace(true);
+    });
+    stop
+}
+
+/// The private listener.
+fn private(
+    config: &Config,
+    inlet: Door,
+    ready: Readiness,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<worker::Door<Door, Readiness>> {
+    let mut sources = Vec::new();
+    // As requests name them; the numbers stand in no record.
+    for (number, (name, input)) in (0..).zip(&config.inputs) {
+        let decoder = setup::input_decoder(&input.format, config)?;
+        sources.push(worker::Source { number, name: name.to_string(), decoder });
+    }
+    Ok(worker::Door {
+        inlet,
+        ready,
+        metrics: Arc::clone(metrics),
+        sources: sources.into(),
+        token: config.http.token.as_ref().map(|token| token.expose().to_owned()),
+        body_bytes_max: usize::try_from(config.http.body_limit).unwrap_or(usize::MAX),
+    })
 }
 
 /// A name for this process among the workers, new at each start.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::cluster::Roles;
@@ -13,6 +14,7 @@ use crate::engine::{CustomerState, Engine, Options as EngineOptions};
 use crate::identity::Identify;
 use crate::journey::{Catalog, Status};
 use crate::log::{Append, Control, Log, ReadLog, Record};
+use crate::metrics::Metrics;
 use crate::model::{CustomerId, MessageChannel};
 use crate::replay::reach;
 use crate::store::{Ledger, Outgoing, SqliteStore, Store};
@@ -21,7 +23,8 @@ use crate::worker::{Backlog, Clock, Options, Parts, Sending, SystemClock};
 use crate::{release, worker};
 
 use super::setup::SoundTemplates;
-use super::talk::say;
+use super::talk::{Logging, say};
+use super::traces::Traces;
 use super::{Outcome, outgoing, production, setup};
 
 /// How many customers are looked at in one go when the worker opens.
@@ -78,31 +81,55 @@ impl Args {
     }
 }
 
-pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome> {
-    let configured = setup::configuration(config)?;
-    setup::say_configuration(&configured);
-    let config = configured.config;
+pub(super) fn run(
+    args: &Args,
+    config: Option<&Path>,
+    logging: &Logging,
+) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let configured = setup::configuration(config);
+    let collector = configured.as_ref().ok().and_then(|known| known.config.otlp.clone());
+    let traces = collector.map(|to| Traces::open(&to, runtime.handle().clone())).transpose();
+    let traces = match traces {
+        Ok(traces) => traces,
+        Err(error) => {
+            logging.init(None);
+            return Err(error);
+        }
+    };
+    logging.init(traces.as_ref().map(Traces::tracer));
+    let done = configured.and_then(|configured| {
+        setup::say_configuration(&configured);
+        work(args, &configured.config, &runtime)
+    });
+    if let Some(traces) = traces {
+        traces.close();
+    }
+    if done.is_ok() {
+        say("stopped");
+    }
+    // Standard input may still be read by a thread that nothing can wake, and what was not finished
+    // in time is not waited for.
+    runtime.shutdown_background();
+    done.map(|()| Outcome::Done)
+}
+
+fn work(args: &Args, config: &Config, runtime: &Runtime) -> anyhow::Result<()> {
     if let Some(production) = &config.production {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(production::serve(&config, production, args.roles()?))?;
-        return Ok(Outcome::Done);
+        return runtime.block_on(production::serve(config, production, args.roles()?));
     }
     let templates = setup::templates_folder(None, &config.templates);
     let journeys = setup::journeys(&config.journeys, templates.as_deref())?;
     let templates = setup::sound_templates(&config.templates, &journeys.plans)?;
-    let lacking = setup::lacking(&config, &templates.compiled, &journeys.plans);
+    let lacking = setup::lacking(config, &templates.compiled, &journeys.plans);
     for lacking in &lacking {
         say(&format!("warning: {lacking}"));
     }
     if config.deliver.smtp.is_some() && !lacking.is_empty() {
         bail!("mails can't be sent without these keys; see above");
     }
-    setup::folders(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(args, &config, &journeys, templates))?;
-    // Standard input may still be read by a thread that nothing can wake.
-    runtime.shutdown_background();
-    Ok(Outcome::Done)
+    setup::folders(config)?;
+    runtime.block_on(serve(args, config, &journeys, templates))
 }
 
 async fn serve(
@@ -112,6 +139,7 @@ async fn serve(
     templates: SoundTemplates,
 ) -> anyhow::Result<()> {
     let clock = SystemClock;
+    let metrics = Arc::new(Metrics::new(Arc::new(|| SystemClock.now())));
     let options = options(args, config)?;
     let token = config.http.token.as_ref().map(|token| token.expose());
     let listener = worker::listen(config.http.listen, token).await?;
@@ -157,6 +185,7 @@ async fn serve(
         listener,
         sending: Some(sending),
         backlog,
+        metrics,
         options,
     };
     worker::run(parts, stop, |address| {
@@ -169,7 +198,6 @@ async fn serve(
     // A worker that is stopped before it could say this says no more.
     reach.abort();
     let _ = reach.await;
-    say("stopped");
     Ok(())
 }
 

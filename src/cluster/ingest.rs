@@ -26,6 +26,7 @@ use crate::log::{DeadLetter, Held, Record, encode};
 use crate::worker::Clock;
 
 use super::batch::{Identifying, Intake};
+use super::observe::Seen;
 use super::{Error, Pause};
 
 /// The most records of one batch.
@@ -76,6 +77,7 @@ pub(super) struct Ingest {
     /// Where dead letters go, too.
     pub dead_letters: Option<String>,
     pub clock: Arc<dyn Clock>,
+    pub seen: Seen,
 }
 
 /// Where a running stage stands.
@@ -108,7 +110,7 @@ impl Ingest {
             match self.step(&mut running, handle) {
                 Ok(()) => pause.reset(),
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, "ingest waits and goes on");
+                    pause.tell("ingest waits", &error);
                     std::thread::sleep(pause.next());
                     self.rewind(&mut running, handle)?;
                 }
@@ -139,9 +141,12 @@ impl Ingest {
         if messages.is_empty() {
             return Ok(());
         }
+        let _span = tracing::info_span!(target: crate::metrics::SPANS, "ingest batch", records = messages.len()).entered();
         let identified =
             handle.block_on(self.intake.identify(&messages, &running.held, self.clock.now()))?;
+        let counted = self.seen.count(&messages, &identified);
         self.write(running, &identified)?;
+        self.seen.taken_in(&counted);
         tracing::debug!(
             taken = identified.taken,
             records = identified.records.len(),
@@ -158,6 +163,7 @@ impl Ingest {
         running.held.clear();
         running.group = running.consumer.group_metadata();
         let assigned = running.consumer.assignment().map_err(failed)?;
+        self.seen.shares.has_inputs();
         if assigned.count() == 0 {
             return Ok(());
         }
@@ -223,6 +229,7 @@ impl Ingest {
     /// Writes a batch into the log together with the inputs' offsets.
     fn write(&self, running: &mut Running, batch: &Identifying) -> Result<(), Error> {
         let Err(error) = self.try_write(running, batch) else { return Ok(()) };
+        self.seen.metrics.aborted();
         let fatal = matches!(&error, KafkaError::Transaction(error) if error.is_fatal())
             || running.producer.client().fatal_error().is_some();
         if fatal {

@@ -14,11 +14,13 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::engine::Options;
 use crate::lane::{Lane, Merges};
 use crate::log::{KafkaLog, ReadLog, Record};
+use crate::metrics::Metrics;
 use crate::release;
 use crate::store::{Ledger, Outgoing, PgStore, Store};
 
 use super::feed::{Feed, Records};
 use super::members::{Positions, Share};
+use super::ready::Shares;
 use super::{Error, Pause};
 
 /// How long a lane that another has taken waits to hear that it is that one's to keep.
@@ -40,6 +42,8 @@ pub(super) struct Shared {
     pub cache_bytes: usize,
     /// How many lanes there are.
     pub lanes: Arc<AtomicUsize>,
+    pub metrics: Arc<Metrics>,
+    pub shares: Arc<Shares>,
 }
 
 /// Runs a lane for each partition that is this worker's, until `stop` becomes true.
@@ -58,6 +62,7 @@ pub(super) async fn run(
             Some(share) = shares.recv() => match share {
                 Share::Ours(partitions) => {
                     tracing::info!(?partitions, "lanes taken");
+                    shared.shares.has_lanes();
                     for partition in partitions {
                         let (end, ending) = watch::channel(false);
                         ends.insert(partition, end);
@@ -100,8 +105,8 @@ async fn keep_up(
             Err(error) if error.is_transient() || error.is_fenced() => {
                 // Whoever was away too long hears late that the partition is another's; to take it
                 // back at once would only disturb that one.
+                pause.tell(&format!("lane {partition} begins again"), &error);
                 let wait = if error.is_fenced() { FENCED } else { pause.next() };
-                tracing::warn!(partition, %error, "a lane begins again");
                 // Its sender is gone once the partition is another's.
                 if tokio::time::timeout(wait, end.changed()).await.is_ok() {
                     break;
@@ -110,6 +115,7 @@ async fn keep_up(
             Err(error) => return Err(error),
         }
     }
+    shared.metrics.lane_gone(partition);
     shared.positions.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
     Ok(partition)
 }
@@ -128,6 +134,7 @@ async fn follow(
     let store = shared.store.clone();
     let partitions = shared.log.partitions();
     let mut lane = Lane::take(store, partition, partitions, timeline, Merges::Outbox).await?;
+    shared.metrics.lane_stands(&lane);
     let records = shared.feed.open(partition, lane.reads_from());
     let mut committing: Option<JoinHandle<Result<(), crate::store::Error>>> = None;
     loop {
@@ -159,7 +166,9 @@ async fn follow(
             "checkpoint"
         );
         let (store, lease) = (shared.store.clone(), lane.lease());
-        committing = Some(tokio::spawn(async move { store.commit(lease, checkpoint).await }));
+        let measured = shared.metrics.checkpoint(partition, &checkpoint);
+        committing =
+            Some(tokio::spawn(measured.of(async move { store.commit(lease, checkpoint).await })));
     }
     if let Some(previous) = committing {
         finished(&mut Some(previous)).await?;
@@ -203,6 +212,7 @@ async fn finished(
 fn landed(shared: &Shared, lane: &mut Lane<Arc<PgStore>>) {
     lane.landed();
     lane.trim(shared.cache_bytes / shared.lanes.load(Ordering::Relaxed).max(1));
+    shared.metrics.lane_stands(lane);
     let position = lane.position();
     let partition = lane.lease().partition;
     let mut positions = shared.positions.lock().unwrap_or_else(PoisonError::into_inner);

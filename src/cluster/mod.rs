@@ -10,10 +10,13 @@
 //! What can be tried again is tried again: Kafka or Postgres that are away for a while end nothing.
 
 mod batch;
+mod door;
 mod feed;
 mod ingest;
 mod lanes;
 mod members;
+mod observe;
+mod ready;
 mod relay;
 mod ticks;
 
@@ -28,11 +31,16 @@ use crate::decode::Decode;
 use crate::deliver::Delivery;
 use crate::kafka::{self, Context, Settings};
 use crate::log::{KafkaLog, Registry};
+use crate::metrics::Metrics;
 use crate::store::{Outgoing, PgStore};
-use crate::worker::Clock;
+use crate::worker::{Clock, STOP_MAX, within_time};
+
+pub use door::{Door, Gathered};
+pub use ready::{Readiness, Shares};
 
 use batch::Intake;
 use batch::Source;
+use observe::{Named, Seen};
 
 /// Everything a worker of production is made of.
 pub struct Parts {
@@ -56,6 +64,10 @@ pub struct Parts {
     pub delivery: Option<Delivery<PgStore>>,
     /// Raised when the outbox has something to take.
     pub outbox: watch::Sender<u64>,
+    /// What it counts and measures.
+    pub metrics: Arc<Metrics>,
+    /// What Kafka's groups give it.
+    pub shares: Arc<Shares>,
     /// How it runs.
     pub options: Options,
 }
@@ -125,6 +137,12 @@ pub enum Error {
     /// A task ended that should not have.
     #[error("{0} stopped unexpectedly")]
     Task(&'static str),
+    /// It was told to stop and was not finished in time.
+    #[error(
+        "not everything was finished within {} s of the stop; nothing is lost: another worker, or the next start, goes on where this one was",
+        STOP_MAX.as_secs()
+    )]
+    Overdue,
 }
 
 impl Error {
@@ -165,6 +183,15 @@ impl Pause {
         pause
     }
 
+    /// Tells of a failure: of the first in a row aloud, of its repetitions to who looks closely.
+    fn tell(&self, what: &str, error: &Error) {
+        if self.tries == 0 {
+            tracing::warn!(%error, "{what}; it is tried again until that works");
+        } else {
+            tracing::debug!(%error, tries = self.tries, "{what}, still");
+        }
+    }
+
     const fn reset(&mut self) {
         self.tries = 0;
     }
@@ -181,6 +208,8 @@ pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<()
     let (checkpoints, checkpointed) = watch::channel(0_u64);
     let (halt, halted) = watch::channel(false);
     let mut tasks = Tasks::default();
+    parts.metrics.postgres_retries(parts.store.database().transient_failures());
+    tokio::spawn(Arc::clone(&parts.metrics).watch(Arc::clone(&parts.store), halted.clone()));
     let delivery = parts.delivery.take().filter(|_| parts.options.roles.deliver);
     if parts.options.roles.ingest {
         ingest(&parts, &producer, &halted, &mut tasks).await?;
@@ -209,15 +238,18 @@ pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<()
         Some(Ok((name, Ok(())))) => Err(Error::Task(name)),
         Some(Err(_)) => Err(Error::Task("a part of the worker")),
     };
-    while let Some(ended) = tasks.join_next().await {
-        if let Ok((name, Err(error))) = ended {
-            tracing::warn!(part = name, %error, "while stopping");
-            if result.is_ok() {
-                result = Err(error);
+    let end = async {
+        while let Some(ended) = tasks.join_next().await {
+            if let Ok((name, Err(error))) = ended {
+                tracing::warn!(part = name, %error, "while stopping");
+                if result.is_ok() {
+                    result = Err(error);
+                }
             }
         }
-    }
-    result
+        result
+    };
+    within_time(&parts.metrics, end).await.unwrap_or(Err(Error::Overdue))
 }
 
 /// The parts of a running worker, each with its name.
@@ -240,6 +272,22 @@ async fn ingest(
             decode: Some(Arc::clone(&input.decode)),
         });
     }
+    let mut named: Vec<Named> = inputs
+        .iter()
+        .zip(&sources)
+        .map(|(input, source)| Named {
+            number: source.number,
+            name: input.name.clone(),
+            topic: input.topic.clone(),
+            waits: input.blocking,
+        })
+        .collect();
+    named.push(Named {
+        number: batch::FEEDBACK,
+        name: observe::FEEDBACK.to_owned(),
+        topic: parts.feedback_topic.clone(),
+        waits: true,
+    });
     sources.push(Source {
         name: "feedback".to_owned(),
         number: batch::FEEDBACK,
@@ -254,7 +302,16 @@ async fn ingest(
         log_topic: parts.log_topic.clone(),
         dead_letters: parts.dead_letters.clone(),
         clock: Arc::clone(&parts.clock),
+        seen: Seen {
+            metrics: Arc::clone(&parts.metrics),
+            shares: Arc::clone(&parts.shares),
+            inputs: named.clone(),
+        },
     };
+    let looking = kafka::Cluster::new(&parts.settings)?;
+    let lags = observe::lags(looking, named, Arc::clone(&parts.metrics), halted.clone());
+    // Dropped with the worker: nobody waits for a look.
+    tokio::spawn(lags);
     let (handle, stop) = (tokio::runtime::Handle::current(), halted.clone());
     thread(tasks, "ingest", move || ingest.run(&handle, &stop));
     let topics = inputs.iter().filter(|input| input.blocking).map(|input| &input.topic);
@@ -306,6 +363,8 @@ fn decide(
         records_max: options.checkpoint_records,
         cache_bytes: options.cache_bytes,
         lanes: Arc::new(AtomicUsize::new(1)),
+        metrics: Arc::clone(&parts.metrics),
+        shares: Arc::clone(&parts.shares),
     };
     let (sender, shares) = mpsc::unbounded_channel();
     let (settings, topic, stop) = (settings.clone(), log_topic.clone(), halted.clone());

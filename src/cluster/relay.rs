@@ -46,7 +46,7 @@ impl Relay {
                 }
                 Ok(false) => pause.reset(),
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, "the outbox waits");
+                    pause.tell("the outbox waits", &error);
                     tokio::time::sleep(pause.next()).await;
                     continue;
                 }

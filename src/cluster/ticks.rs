@@ -52,7 +52,7 @@ impl Ticker {
                     self.every / 2
                 }
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, "time stands still");
+                    pause.tell("time stands still", &error);
                     pause.next()
                 }
                 Err(error) => return Err(error),

@@ -5,12 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Report, SourceFile};
+use crate::model::Text;
 use crate::yaml::BYTES_MAX;
 
-use super::{Config, Origins, env};
+use super::{Config, Origin, Origins, env};
 
 /// The file that is read where none is named; it need not exist.
 pub const FILE_DEFAULT: &str = "waypost.yaml";
+
+/// OpenTelemetry's own variable for a collector.
+const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// Why the configuration could not be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +67,21 @@ pub fn load_with_origins(
         Err(source) => return Err(failed(source)),
     };
     let base = path.parent().unwrap_or_else(|| Path::new(""));
-    Ok(Config::read_with_origins(file.as_ref(), base, &environment()))
+    let (mut config, mut origins, report) =
+        Config::read_with_origins(file.as_ref(), base, &environment());
+    if let Some(config) = config.as_mut().filter(|config| config.otlp.is_none())
+        && let Some(collector) = collector()
+    {
+        config.otlp = Some(collector);
+        origins.insert("telemetry.otlp".to_owned(), Origin::Variable(COLLECTOR.to_owned()));
+    }
+    Ok((config, origins, report))
+}
+
+/// The collector that OpenTelemetry's own variable names.
+fn collector() -> Option<Text> {
+    let named = std::env::var_os(COLLECTOR)?.into_string().ok()?;
+    (!named.is_empty()).then(|| named.into())
 }
 
 /// The variables that set keys. Others, and names or values that are no text, are left out.

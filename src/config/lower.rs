@@ -120,6 +120,7 @@ impl Lower<'_> {
             consent: self.consent(syntax.consent.unwrap_or_default()),
             limits: self.limits(syntax.limits.unwrap_or_default()),
             deliver,
+            otlp: syntax.telemetry.and_then(|telemetry| Some(telemetry.otlp?.0)),
         }
     }
 

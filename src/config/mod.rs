@@ -63,6 +63,8 @@ pub struct Config {
     pub limits: Vec<Cap>,
     /// How messages leave.
     pub deliver: Deliver,
+    /// The OpenTelemetry collector that traces go to (OTLP over HTTP).
+    pub otlp: Option<Text>,
 }
 
 /// The SQLite store.

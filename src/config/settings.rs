@@ -105,6 +105,7 @@ impl Config {
         all.add("consent", self.consent.iter().map(consent).collect::<Vec<_>>());
         all.add("limits", self.limits.iter().map(limit).collect::<Vec<_>>());
         all.deliver(&self.deliver);
+        all.add("telemetry.otlp", self.otlp.as_ref().map(ToString::to_string));
         all.settings.sort_by(|a, b| a.key.cmp(&b.key));
         all.settings
     }

@@ -61,6 +61,17 @@ record! {
         dkim "dkim": optional DkimSyntax,
         /// The SMS provider, where `deliver.sms` is `twilio`.
         twilio "twilio": optional Spanned<TwilioSyntax>,
+        /// Traces of the worker's work.
+        telemetry "telemetry": optional TelemetrySyntax,
+    }
+}
+
+record! {
+    /// Traces of the worker's work.
+    pub(super) struct TelemetrySyntax("`telemetry`") {
+        /// The OpenTelemetry collector that traces go to, as in `http://127.0.0.1:4318` (OTLP over
+        /// HTTP). Default: what `OTEL_EXPORTER_OTLP_ENDPOINT` says, else no traces.
+        otlp "otlp": optional Url,
     }
 }
 

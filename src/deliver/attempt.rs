@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use crate::engine::Decision;
+use crate::metrics::SPANS;
 use crate::model::{MessageChannel, SECOND_MS, Text, Timestamp};
 use crate::provider::{Answer, Class, scrub};
 use crate::store::{
@@ -22,7 +25,22 @@ const STARTS_MAX: u32 = 5;
 
 impl<S: store::Outgoing> Delivery<S> {
     /// Takes a claimed message as far as it goes now: to its end, or back to waiting.
-    pub(super) async fn attempt(&self, mut claim: Claim) -> Result<(), store::Error> {
+    pub(super) async fn attempt(&self, claim: Claim) -> Result<(), store::Error> {
+        let _under_way = self.metrics.handing_over();
+        let decision = &claim.message.decision;
+        let span = tracing::info_span!(
+            target: SPANS,
+            "delivery attempt",
+            message = %decision.message,
+            channel = decision.channel.as_str(),
+            journey = %decision.journey,
+            step = %decision.step,
+            tries = claim.attempts + 1,
+        );
+        self.go(claim).instrument(span).await
+    }
+
+    async fn go(&self, mut claim: Claim) -> Result<(), store::Error> {
         for _ in 0..STARTS_MAX {
             let now = (self.now)();
             if let Some(end) = too_late(&claim.message.decision, now) {
@@ -48,6 +66,8 @@ impl<S: store::Outgoing> Delivery<S> {
                 }
                 Begin::Gone => return Ok(()),
                 Begin::Suppressed(_) => {
+                    let channel = claim.message.decision.channel;
+                    self.metrics.delivered(channel, DeliveryStatus::Cancelled);
                     self.wake_outbox();
                     return Ok(());
                 }
@@ -234,6 +254,7 @@ impl<S: store::Outgoing> Delivery<S> {
     /// Keeps an end.
     async fn end(&self, claim: &Claim, end: End) -> Result<(), store::Error> {
         self.keep(claim, || self.store.end(claim, &end, (self.now)())).await?;
+        self.metrics.delivered(claim.message.decision.channel, end.status);
         self.wake_outbox();
         Ok(())
     }
@@ -246,7 +267,9 @@ impl<S: store::Outgoing> Delivery<S> {
         counts: bool,
         why: &str,
     ) -> Result<(), store::Error> {
-        self.keep(claim, || self.store.again(claim, at, counts, why, (self.now)())).await
+        self.keep(claim, || self.store.again(claim, at, counts, why, (self.now)())).await?;
+        self.metrics.tried_again(claim.message.decision.channel);
+        Ok(())
     }
 
     async fn keep<F, Fut>(&self, claim: &Claim, keep: F) -> Result<(), store::Error>

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::metrics::Metrics;
 use crate::model::Timestamp;
 use crate::store::{self, Claim, Outgoing};
 
@@ -49,6 +50,8 @@ pub struct Delivery<S> {
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Raised when the outbox has something to take.
     pub outbox: watch::Sender<u64>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl<S: Outgoing> Delivery<S> {

@@ -201,9 +201,11 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         let event = happening.event;
+        // Rare: what happened before a message went became known after it.
+        let overtakes = state.sent.iter().any(|mark| mark.at >= event.time);
         for place in 0..state.runs.len() {
             let run = &state.runs[place];
-            if run.is_over() {
+            if run.is_over() && !overtakes {
                 continue;
             }
             let Some(plan) = self.plan_of(run) else { continue };
@@ -214,6 +216,12 @@ impl Engine {
             let stop = rules.find(|rule| self.matches(state, run, rule, happening));
             if let Some(rule) = stop {
                 let detail = Text::from(rule.event.as_str());
+                if overtakes {
+                    overtaken(state, &state.runs[place], happening, &detail, effects);
+                }
+                if state.runs[place].is_over() {
+                    continue;
+                }
                 self.end_run(state, place, happening.now, Reason::Stopped, Some(detail), effects);
             }
         }
@@ -392,6 +400,23 @@ fn is_before(event: &Event, run: &Run, plan: &Plan) -> bool {
         (Start::Absent { .. }, Some(since)) => event.time < since,
         (Start::Schedule { .. }, _) if !event.history => false,
         _ => (event.time, event.tie) < (run.start.time, run.start.tie),
+    }
+}
+
+/// Tells of each message of a run that went out though what stops it had happened before.
+fn overtaken(
+    state: &CustomerState,
+    run: &Run,
+    happening: &Happening<'_>,
+    stop: &Text,
+    effects: &mut Vec<Effect>,
+) {
+    for mark in state.sent.iter().filter(|mark| mark.at >= happening.event.time) {
+        let started = run.open.iter().all(|open| open.id != mark.message);
+        if started && has_decided(run, mark.message) {
+            let (kind, detail) = (TraceKind::Overtaken, Some(stop.clone()));
+            trace_run(effects, run, happening.now, kind, None, detail);
+        }
     }
 }
 

@@ -220,6 +220,8 @@ pub enum TraceKind {
     Outcome,
     /// A replay waited in vain for a reply to a message that it does not send.
     Unknowable,
+    /// A message had started when a stop became known that had happened before it was due.
+    Overtaken,
 }
 
 impl TraceKind {
@@ -240,6 +242,7 @@ impl TraceKind {
         Self::Erased,
         Self::Outcome,
         Self::Unknowable,
+        Self::Overtaken,
     ];
 
     /// The word used in tables and output.
@@ -261,6 +264,7 @@ impl TraceKind {
             Self::Erased => "erased",
             Self::Outcome => "outcome",
             Self::Unknowable => "unknowable",
+            Self::Overtaken => "overtaken",
         }
     }
 }

@@ -54,11 +54,22 @@ pub struct Lane<S> {
     residents: Residents,
     /// How much of the states passes leave in memory.
     cache_bytes: usize,
+    /// What was in memory when that was last looked at.
+    cache: Cache,
     /// The next scheduled instant, and the watermark at which it was found.
     next_schedule: Option<(Timestamp, Option<Timestamp>)>,
     /// A merge was ever pushed, so that customers may be tied together.
     ties: bool,
     output: Output,
+}
+
+/// What a lane has in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cache {
+    /// States.
+    pub states: usize,
+    /// What they take as they are encoded, in bytes.
+    pub bytes: usize,
 }
 
 /// What the flushes since the last checkpoint brought.
@@ -129,6 +140,7 @@ impl<S: Store> Lane<S> {
             controls: Vec::new(),
             residents: Residents::default(),
             cache_bytes: usize::MAX,
+            cache: Cache::default(),
             next_schedule: None,
             ties: false,
             output: Output::default(),
@@ -289,6 +301,8 @@ impl<S: Store> Lane<S> {
         let mut checkpoint = crate::store::Checkpoint {
             position,
             outbox: output.outbox,
+            applied: output.applied,
+            late: output.late,
             build: env!("CARGO_PKG_VERSION").to_owned(),
             ..crate::store::Checkpoint::default()
         };
@@ -335,7 +349,13 @@ impl<S: Store> Lane<S> {
     /// Lets go of states that were not used lately, down to `bytes`; passes keep to it, too.
     pub fn trim(&mut self, bytes: usize) {
         self.cache_bytes = bytes;
-        self.residents.trim(bytes);
+        self.cache = self.residents.trim(bytes);
+    }
+
+    /// What was in memory after the last [`Self::trim`].
+    #[must_use]
+    pub const fn cache(&self) -> Cache {
+        self.cache
     }
 
     fn changed_states(&mut self) -> Result<Vec<StateRow>, Error> {

@@ -7,6 +7,7 @@ use crate::engine::CustomerState;
 use crate::model::{CustomerId, Timestamp};
 use crate::store::{Checkpoint, Error, Lease, OutboxRow, Position, Store};
 
+use super::Cache;
 use super::by_customer::ByCustomer;
 
 /// What a state in memory is taken to weigh before it was first encoded, in bytes.
@@ -189,14 +190,15 @@ impl Residents {
     }
 
     /// Lets go of unchanged states, the longest unused first, until at most `bytes` are left.
-    pub(super) fn trim(&mut self, bytes: usize) {
+    /// Returns what is left.
+    pub(super) fn trim(&mut self, bytes: usize) -> Cache {
         if self.due.len() > 2 * self.states.len() + 1_024 {
             let known = std::mem::take(&mut self.due);
             self.due = known.into_iter().filter(|Reverse((_, id))| self.has(*id)).collect();
         }
         let total: usize = self.states.values().map(|resident| resident.bytes).sum();
         if total <= bytes {
-            return;
+            return Cache { states: self.states.len(), bytes: total };
         }
         let mut oldest: Vec<(u64, CustomerId, usize)> = self
             .states
@@ -205,14 +207,15 @@ impl Residents {
             .map(|(id, resident)| (resident.used, *id, resident.bytes))
             .collect();
         oldest.sort_unstable();
-        let mut excess = total - bytes;
+        let mut left = total;
         for (_, id, weight) in oldest {
-            if excess == 0 {
+            if left <= bytes {
                 break;
             }
-            excess = excess.saturating_sub(weight);
+            left = left.saturating_sub(weight);
             self.states.remove(&id);
         }
+        Cache { states: self.states.len(), bytes: left }
     }
 }
 

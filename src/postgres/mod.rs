@@ -11,6 +11,7 @@ pub use error::Error;
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
@@ -28,6 +29,7 @@ pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 pub struct Postgres {
     pool: PgPool,
     place: Arc<str>,
+    transient: Arc<AtomicU64>,
 }
 
 impl Postgres {
@@ -70,7 +72,7 @@ impl Postgres {
             .max_connections(connections.max(1))
             .acquire_timeout(WAIT)
             .connect_lazy_with(options);
-        Ok(Self { pool, place })
+        Ok(Self { pool, place, transient: Arc::default() })
     }
 
     /// Begins a transaction.
@@ -109,7 +111,17 @@ impl Postgres {
 
     /// Says what a failure means.
     pub fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> Error + use<'_> {
-        move |source| error::explain(&self.place, doing, source)
+        move |source| {
+            let error = error::explain(&self.place, doing, source);
+            self.transient.fetch_add(u64::from(error.is_transient()), Ordering::Relaxed);
+            error
+        }
+    }
+
+    /// How many failures there were so far that pass, over all clones.
+    #[must_use]
+    pub fn transient_failures(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.transient)
     }
 
     /// Closes all connections.

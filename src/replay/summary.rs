@@ -105,7 +105,8 @@ impl Summary {
             | TraceKind::Merged
             | TraceKind::CartMoved
             | TraceKind::Erased
-            | TraceKind::Outcome => {}
+            | TraceKind::Outcome
+            | TraceKind::Overtaken => {}
             TraceKind::Unknowable => funnel.unknowable.extend(trace.run),
         }
     }

@@ -35,6 +35,7 @@ impl Journey {
                 | TraceKind::CartMoved
                 | TraceKind::Erased
                 | TraceKind::Outcome
+                | TraceKind::Overtaken
                 | TraceKind::Unknowable => continue,
             };
             if let Some(reason) = count.reason {

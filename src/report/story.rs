@@ -100,6 +100,9 @@ impl Line {
                 Some(Reason::GaveWay) => format!("gives way to {detail}"),
                 _ => format!("ends: {because}"),
             },
+            TraceKind::Overtaken => {
+                format!("had sent a message when {detail} became known, which happened before it")
+            }
             TraceKind::Ended => "comes to its end".to_owned(),
             TraceKind::GoalReached => match trace.detail.as_deref() {
                 None => "reaches its goal without a message".to_owned(),
@@ -136,6 +139,7 @@ impl Line {
             | TraceKind::CartMoved
             | TraceKind::Erased
             | TraceKind::Outcome
+            | TraceKind::Overtaken
             | TraceKind::Unknowable => Kind::Other,
         };
         let journey = trace.journey.as_ref().map(|(journey, _)| journey.to_string());

@@ -21,7 +21,7 @@ mod told;
 pub use deliveries::*;
 pub use ledger::*;
 pub use memory::MemoryStore;
-pub use outgoing::{Listing, Outgoing, Recovered};
+pub use outgoing::{Listing, Outgoing, Pending, Recovered};
 pub use postgres::{PgLedger, PgStore};
 pub use sqlite::{SqliteLedger, SqliteStore};
 
@@ -64,6 +64,10 @@ pub struct Checkpoint {
     pub trace: Vec<(CustomerId, Trace)>,
     /// Records that leave for the log, each with an id that the log remembers.
     pub outbox: Vec<OutboxRow>,
+    /// Records that it applied, to be counted.
+    pub applied: u64,
+    /// Of these and of those that wait, the ones that came late.
+    pub late: u64,
     /// Customers whose messages' content and trace details are to be erased.
     pub erased: Vec<CustomerId>,
     /// The engine build that decided.

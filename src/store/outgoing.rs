@@ -19,6 +19,19 @@ pub struct Recovered {
     pub in_doubt: u64,
 }
 
+/// What waits in a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Messages that wait for their time, for another try, or for a hold to end.
+    pub waiting: u64,
+    /// Messages of which nobody knows whether they were sent.
+    pub in_doubt: u64,
+    /// When the first of the messages that have no end could have gone, or can.
+    pub oldest: Option<Timestamp>,
+    /// Records on their way to the log.
+    pub outbox: u64,
+}
+
 /// Reading what delivery keeps: for delivery itself and for the commands.
 pub trait Listing: Send + Sync {
     /// The key of this store's hashes and links.
@@ -56,6 +69,12 @@ pub trait Listing: Send + Sync {
     /// # Errors
     /// [`Error`] if the store can't be read.
     fn deliveries(&self) -> impl Future<Output = Result<Vec<(DeliveryStatus, u64)>, Error>> + Send;
+
+    /// What is not finished yet.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be read.
+    fn pending(&self) -> impl Future<Output = Result<Pending, Error>> + Send;
 
     /// What is held, with the time since when.
     ///

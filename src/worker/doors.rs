@@ -1,7 +1,6 @@
 //! Where the world comes in: events by HTTP and standard input, customers by the public pages. All
 //! are closed together.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,22 +9,18 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::decode::{BeginError, Decode, Decoder, Entry, Raw, Reader};
-use crate::diagnostic::did_you_mean_within;
-use crate::log::DeadLetter;
-use crate::model::{EventName, Text, Tie, Timestamp};
-use crate::yaml::EVENT_MISTAKES_MAX;
+use crate::decode::{BeginError, Decode, Decoder, Entry, Reader};
 
 use super::Options;
-use super::http;
-use super::ingest::{Intake, Placed, Source};
+use super::batch::Batch;
+use super::http::{self, Door};
+use super::ingest::Intake;
+use super::inlet::{Source, gather};
+use super::misnamed::Misnamed;
+use super::ready::Embedded;
 
 /// Most records of standard input that go in together.
 const STDIN_RECORDS: usize = 2_000;
-
-/// Of how many names that are not ours one request is told what was meant, and how often.
-const ODD_NAMES_MAX: usize = 100;
-const WARNINGS_MAX: usize = 100;
 
 /// The doors of a running worker.
 pub(super) struct Doors {
@@ -38,6 +33,7 @@ impl Doors {
         listener: Option<TcpListener>,
         pages: Option<(TcpListener, Router)>,
         intake: Intake,
+        ready: Embedded,
         sources: Arc<[Source]>,
         options: &Options,
         stop: watch::Receiver<bool>,
@@ -49,8 +45,10 @@ impl Doors {
             tasks.spawn(stdin(intake.clone(), source.clone(), stop.clone()));
         }
         if let Some(listener) = listener {
-            let door = http::Door {
-                intake,
+            let door = Door {
+                metrics: Arc::clone(intake.metrics()),
+                inlet: intake,
+                ready,
                 sources,
                 token: options.token.clone(),
                 body_bytes_max: options.body_bytes_max,
@@ -71,99 +69,6 @@ impl Doors {
     /// Returns when the doors, told to stop, are closed.
     pub(super) async fn closed(mut self) {
         while self.tasks.join_next().await.is_some() {}
-    }
-}
-
-/// What a batch of records decoded to.
-#[derive(Default)]
-pub(super) struct Batch {
-    /// Records so far: events, dead letters and ignored ones.
-    pub records: usize,
-    pub events: Vec<Placed>,
-    pub rejected: Vec<(usize, u64, String)>,
-    pub dead: Vec<DeadLetter>,
-    /// Names that were met and are not ours, each with what was most likely meant.
-    odd: BTreeMap<Text, Option<String>>,
-    /// Events that were taken, and may be misnamed.
-    pub warnings: Vec<(usize, String)>,
-}
-
-impl Batch {
-    /// Decodes one entry of a request or of standard input.
-    pub(super) fn add(
-        &mut self,
-        entry: Entry<'_>,
-        decode: &dyn Decode,
-        source: u16,
-        at: Timestamp,
-        position: &str,
-    ) {
-        let place = self.records;
-        self.records += 1;
-        let (line, bytes, whole, reason) = match entry {
-            Entry::Rejected { line, reason, head } => (line, head, false, reason),
-            Entry::Record { line, bytes } => {
-                let raw = Raw {
-                    bytes,
-                    append_time: Some(at),
-                    tie: Tie { source, partition: 0, offset: 0 },
-                    // Its number, for a whole request may stand on one line.
-                    position: &format!("{position}:{}", self.records),
-                };
-                let mut events = Vec::with_capacity(1);
-                match decode.decode(&raw, &mut events) {
-                    Ok(()) => {
-                        for event in &events {
-                            self.look_at(&event.name, place);
-                        }
-                        self.events.extend(events.into_iter().map(|event| Placed {
-                            index: place,
-                            line,
-                            event,
-                        }));
-                        return;
-                    }
-                    Err(rejected) => (line, bytes.to_vec(), true, rejected.reason),
-                }
-            }
-        };
-        self.rejected.push((place, line, reason.clone()));
-        self.dead.push(DeadLetter {
-            source,
-            partition: 0,
-            position: line,
-            reason,
-            payload: Some(bytes),
-            whole,
-            at,
-        });
-    }
-}
-
-impl Batch {
-    /// Warns of an event of the shop's own that has nearly the name of one of ours.
-    fn look_at(&mut self, name: &EventName, place: usize) {
-        let EventName::Custom(name) = name else { return };
-        if self.warnings.len() >= WARNINGS_MAX {
-            return;
-        }
-        let meant = match self.odd.get(name) {
-            Some(meant) => meant.clone(),
-            None if self.odd.len() >= ODD_NAMES_MAX => return,
-            None => {
-                let ours = EventName::KNOWN.iter().filter(|(name, ..)| !name.is_derived());
-                let ours = ours.map(|(_, name, _)| *name);
-                let meant = did_you_mean_within(name, EVENT_MISTAKES_MAX, ours);
-                self.odd.insert(name.clone(), meant.clone());
-                meant
-            }
-        };
-        if let Some(meant) = meant {
-            let text = format!(
-                "`{name}` is not one of Waypost's events and was taken as the shop's own; {meant}"
-            );
-            self.warnings.push((place, text));
-        }
     }
 }
 
@@ -216,17 +121,20 @@ async fn stdin(intake: Intake, source: Source, mut stop: watch::Receiver<bool>) 
             }
         };
         // Records that are there go in together; nobody waits for more of them to come.
-        let taken = intake.take_in();
-        let position = taken.position("stdin");
-        let mut batch = Batch::default();
+        let mut batch = Batch::begin(&intake, &source, "stdin");
+        let mut misnamed = Misnamed::default();
+        let mut records = 0;
         while let Some(mut cut) = first {
-            batch.add(cut.entry(), &*decode, source.number, taken.at, &position);
-            first = if batch.records < STDIN_RECORDS { cuts.try_recv().ok() } else { None };
+            // What can't be read is a dead letter; nobody waits for an answer.
+            let number = source.number;
+            let _ = gather(&mut batch, records, cut.entry(), &*decode, number, &mut misnamed);
+            records += 1;
+            first = if records < STDIN_RECORDS { cuts.try_recv().ok() } else { None };
         }
-        if batch.records == 0 {
+        if records == 0 {
             return;
         }
-        if let Err(refused) = intake.submit(taken, batch.events, batch.dead).await {
+        if let Err(refused) = batch.submit(&intake, &source).await {
             tracing::error!(%refused, "standard input was not taken in");
             return;
         }
@@ -264,27 +172,5 @@ fn read_stdin(
                 return;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decode::{CloudEvents, Form};
-
-    #[test]
-    fn records_on_one_line_have_ids_of_their_own() {
-        let record = r#"{"specversion":"1.0","type":"cart.item_added","source":"shop",
-            "data":{"customer":{"id":"7"},"items":[{"sku":"A"}]}}"#
-            .replace('\n', " ");
-        let body = std::io::Cursor::new(format!("[{record},{record},{record}]"));
-        let mut reader = Reader::new("the request", body, Form::Auto).expect("a body");
-        let mut batch = Batch::default();
-        while let Some(entry) = reader.next_entry().expect("memory can be read") {
-            batch.add(entry, &CloudEvents, 0, Timestamp::from_ms(0), "http@1970#0");
-        }
-        let ids: std::collections::BTreeSet<&str> =
-            batch.events.iter().map(|placed| placed.event.id.as_str()).collect();
-        assert_eq!((batch.events.len(), ids.len()), (3, 3), "{:?}", batch.rejected);
     }
 }

@@ -1,4 +1,5 @@
-//! `POST /events`: one event or a batch, answered once the log has it for good.
+//! The private listener: `POST /events`, one event or a batch, answered once it is kept for good;
+//! and what operators ask: `GET /healthz`, `/readyz` and `/metrics`.
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -13,11 +14,14 @@ use axum::routing::{get, post};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::decode::{BeginError, Entry, Reader};
+use crate::metrics::{Metrics, SPANS};
 
-use super::doors::Batch;
-use super::ingest::{Intake, Refused, Source, Taken};
+use super::inlet::{Gather, Inlet, Refused, Source, gather};
+use super::misnamed::Misnamed;
+use super::ready::Ready;
 
 /// The header that carries the token, as `Bearer TOKEN`.
 pub const AUTH_HEADER: &str = "authorization";
@@ -29,18 +33,29 @@ const STOP: Duration = Duration::from_secs(3);
 /// How many times its own size a compressed body may be.
 const EXPANSION_MAX: usize = 8;
 
+/// The type of what `GET /metrics` answers.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// What the HTTP door needs.
-pub(super) struct Door {
-    pub intake: Intake,
+pub struct Door<I, R> {
+    /// Where records go.
+    pub inlet: I,
+    /// Whether the worker can do its work.
+    pub ready: R,
+    /// What it counts and measures.
+    pub metrics: Arc<Metrics>,
+    /// The sources; `POST /events/NAME` is any, `POST /events` the only one.
     pub sources: Arc<[Source]>,
+    /// What a caller who posts must show.
     pub token: Option<String>,
+    /// The largest body of one request, in bytes.
     pub body_bytes_max: usize,
 }
 
 /// The answer to a request.
 #[derive(Debug, Serialize)]
 struct Answer {
-    /// Events that are in the log for good.
+    /// Events that are kept for good.
     accepted: usize,
     /// Records that are not, each with its place and the reason.
     rejected: Vec<RejectedRecord>,
@@ -63,24 +78,18 @@ struct RejectedRecord {
     reason: String,
 }
 
-/// The routes of the door for events.
-pub(super) fn routes(door: Door) -> Router {
+/// The routes of the private listener.
+pub fn routes<I: Inlet, R: Ready>(door: Door<I, R>) -> Router {
     Router::new()
-        .route("/events", post(events))
-        .route("/events/{source}", post(events_of))
+        .route("/events", post(events::<I, R>))
+        .route("/events/{source}", post(events_of::<I, R>))
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready::<I, R>))
+        .route("/metrics", get(metrics::<I, R>))
         .fallback(nowhere)
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(door.body_bytes_max))
         .with_state(Arc::new(door))
-}
-
-/// The routes of a worker that takes no events by HTTP.
-pub fn health_routes() -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .fallback(nowhere)
-        .method_not_allowed_fallback(not_so)
 }
 
 /// Serves until the worker stops. Requests under way are answered first, but a client that says
@@ -105,24 +114,43 @@ pub async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Recei
 }
 
 /// `POST /events`: the source, where there is only one.
-async fn events(State(door): State<Arc<Door>>, request: Request) -> Response {
+async fn events<I: Inlet, R: Ready>(
+    State(door): State<Arc<Door<I, R>>>,
+    request: Request,
+) -> Response {
     let only = door.sources.first().filter(|_| door.sources.len() == 1);
-    take(&door, only, request).await
+    let span = tracing::info_span!(target: SPANS, "POST /events");
+    take(&door, only, request).instrument(span).await
 }
 
 /// `POST /events/NAME`: the source of this name.
-async fn events_of(
-    State(door): State<Arc<Door>>,
+async fn events_of<I: Inlet, R: Ready>(
+    State(door): State<Arc<Door<I, R>>>,
     Path(name): Path<String>,
     request: Request,
 ) -> Response {
     let source = door.sources.iter().find(|source| source.name == name);
-    take(&door, source, request).await
+    let span = tracing::info_span!(target: SPANS, "POST /events", source = name);
+    take(&door, source, request).instrument(span).await
+}
+
+/// `GET /readyz`: what keeps the worker from its work, one reason a line.
+async fn ready<I: Inlet, R: Ready>(State(door): State<Arc<Door<I, R>>>) -> Response {
+    let reasons = door.ready.reasons().await;
+    if reasons.is_empty() {
+        return (StatusCode::OK, "ready\n").into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response()
+}
+
+/// `GET /metrics`.
+async fn metrics<I: Inlet, R: Ready>(State(door): State<Arc<Door<I, R>>>) -> Response {
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], door.metrics.text()).into_response()
 }
 
 async fn nowhere() -> Response {
-    let text =
-        "there is nothing at this path; events go to POST /events, GET /healthz answers ok\n";
+    let text = "there is nothing at this path; events go to POST /events, GET /healthz answers ok, \
+                GET /readyz and GET /metrics tell more\n";
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
@@ -132,7 +160,11 @@ async fn not_so() -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, text).into_response()
 }
 
-async fn take(door: &Door, source: Option<&Source>, request: Request) -> Response {
+async fn take<I: Inlet, R: Ready>(
+    door: &Door<I, R>,
+    source: Option<&Source>,
+    request: Request,
+) -> Response {
     // Before the body is read: a stranger gets no memory of ours.
     if !may_enter(door.token.as_deref(), request.headers()) {
         let text =
@@ -152,32 +184,24 @@ async fn take(door: &Door, source: Option<&Source>, request: Request) -> Respons
         }
         Err(rejection) => return rejection.into_response(),
     };
-    let taken = door.intake.take_in();
-    let batch = match decode(source, body, &taken, door.body_bytes_max) {
-        Ok(Some(batch)) => batch,
+    let mut gathered = door.inlet.begin(source);
+    let cut = match cut(source, body, &mut gathered, door.body_bytes_max) {
+        Ok(Some(cut)) => cut,
         Ok(None) => return too_large(door.body_bytes_max),
         Err(reason) => return (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response(),
     };
-    if batch.records == 0 {
+    if cut.records == 0 {
         let text =
             "the body holds no records: send a JSON object, an array of them, or one a line\n";
         return (StatusCode::BAD_REQUEST, text).into_response();
     }
-    let mut rejected: Vec<RejectedRecord> = batch
-        .rejected
-        .into_iter()
-        .map(|(index, _, reason)| RejectedRecord { index, reason })
-        .collect();
-    let warnings = batch.warnings.into_iter();
+    let mut rejected = cut.rejected;
+    let warnings = cut.misnamed.warnings.into_iter();
     let warnings = warnings.map(|(index, warning)| Warning { index, warning }).collect();
-    match door.intake.submit(taken, batch.events, batch.dead).await {
+    match door.inlet.take(source, gathered).await {
         Ok(accepted) => {
-            rejected.extend(
-                accepted
-                    .rejected
-                    .into_iter()
-                    .map(|(index, reason)| RejectedRecord { index, reason }),
-            );
+            let others = accepted.rejected.into_iter();
+            rejected.extend(others.map(|(index, reason)| RejectedRecord { index, reason }));
             rejected.sort_by_key(|record| record.index);
             let status = if accepted.events == 0 && !rejected.is_empty() {
                 StatusCode::BAD_REQUEST
@@ -187,27 +211,36 @@ async fn take(door: &Door, source: Option<&Source>, request: Request) -> Respons
             (status, axum::Json(Answer { accepted: accepted.events, rejected, warnings }))
                 .into_response()
         }
-        Err(refused @ Refused::Stopping) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("{refused}\n")).into_response()
-        }
-        Err(refused @ Refused::Log(_)) => {
-            (StatusCode::INSUFFICIENT_STORAGE, format!("{refused}\n")).into_response()
+        Err(refused) => {
+            let status = match refused {
+                Refused::Stopping | Refused::Kafka(_) => StatusCode::SERVICE_UNAVAILABLE,
+                Refused::Log(_) => StatusCode::INSUFFICIENT_STORAGE,
+            };
+            (status, format!("{refused}\n")).into_response()
         }
     }
 }
 
+/// What a body was cut into.
+#[derive(Default)]
+struct Cut {
+    /// Events, dead letters and ignored ones.
+    records: usize,
+    rejected: Vec<RejectedRecord>,
+    misnamed: Misnamed,
+}
+
 /// Cuts and decodes a body; `None` if it is a small body that holds far too much.
-fn decode(
+fn cut(
     source: &Source,
     body: Bytes,
-    taken: &Taken,
+    gathered: &mut impl Gather,
     body_bytes_max: usize,
-) -> Result<Option<Batch>, BeginError> {
+) -> Result<Option<Cut>, BeginError> {
     let body = std::io::Cursor::new(body);
     let mut reader = Reader::new("the request", body, source.decoder.form())?;
     let decode = source.decoder.begin(&mut reader)?;
-    let mut batch = Batch::default();
-    let position = taken.position(&source.name);
+    let mut cut = Cut::default();
     let mut bytes = 0_usize;
     while let Some(entry) = reader.next_entry()? {
         bytes += match &entry {
@@ -217,9 +250,15 @@ fn decode(
         if bytes > body_bytes_max.saturating_mul(EXPANSION_MAX) {
             return Ok(None);
         }
-        batch.add(entry, &*decode, source.number, taken.at, &position);
+        let index = cut.records;
+        cut.records += 1;
+        if let Err(reason) =
+            gather(gathered, index, entry, &*decode, source.number, &mut cut.misnamed)
+        {
+            cut.rejected.push(RejectedRecord { index, reason });
+        }
     }
-    Ok(Some(batch))
+    Ok(Some(cut))
 }
 
 fn too_large(body_bytes_max: usize) -> Response {

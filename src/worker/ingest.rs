@@ -11,14 +11,17 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
+use tracing::Instrument as _;
 
-use crate::decode::Decoder;
 use crate::engine::CustomerState;
 use crate::identity::{Identify, Rejected};
 use crate::log::{Append, DeadLetter, InputPosition, Log, Record};
+use crate::metrics::{Metrics, SPANS};
 use crate::model::{CustomerId, Event, EventName, Timestamp};
 use crate::store::{self, Ledger, Outgoing, SqliteStore, Store};
 
+use super::inlet::{Accepted, Refused, Source};
+use super::ready::Pulse;
 use super::{Clock, Error, Options};
 
 /// Submissions that may wait before the doors are held back.
@@ -36,6 +39,7 @@ const GRAPH_ROWS_MAX: usize = 1_000_000;
 pub struct Intake {
     queue: mpsc::Sender<Submission>,
     under_way: Arc<UnderWay>,
+    metrics: Arc<Metrics>,
 }
 
 /// Append times of submissions that are not in the log yet.
@@ -74,31 +78,11 @@ pub struct Taken {
     under_way: Arc<UnderWay>,
 }
 
-/// What became of a submission.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Accepted {
-    /// Events that are in the log for good.
-    pub events: usize,
-    /// Events that are no one's: their places in the submission, with the reason.
-    pub rejected: Vec<(usize, String)>,
-}
-
-/// Why a submission was not taken; nothing of it was kept.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// The worker is stopping.
-    #[error("the worker is stopping; send it again")]
-    Stopping,
-    /// The log can't be written.
-    #[error("the log can't be written: {0}")]
-    Log(String),
-}
-
 /// The way in, and its other end.
-pub(super) fn intake(clock: Arc<dyn Clock>) -> (Intake, Queue) {
+pub(super) fn intake(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> (Intake, Queue) {
     let (queue, submissions) = mpsc::channel(QUEUE);
     let under_way = Arc::new(UnderWay { clock, times: Mutex::default(), count: AtomicU64::new(0) });
-    (Intake { queue, under_way: Arc::clone(&under_way) }, Queue { submissions, under_way })
+    (Intake { queue, under_way: Arc::clone(&under_way), metrics }, Queue { submissions, under_way })
 }
 
 /// What the doors hand in.
@@ -108,6 +92,10 @@ pub(super) struct Queue {
 }
 
 impl Intake {
+    pub(super) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// Takes an append time for records that are about to be decoded.
     #[must_use]
     pub fn take_in(&self) -> Taken {
@@ -177,14 +165,6 @@ impl Drop for Taken {
     }
 }
 
-/// A source that doors take records for.
-#[derive(Clone)]
-pub(super) struct Source {
-    pub number: u16,
-    pub name: String,
-    pub decoder: Decoder,
-}
-
 /// The task that writes the log.
 pub(super) struct Ingest {
     log: Log,
@@ -193,6 +173,7 @@ pub(super) struct Ingest {
     clock: Arc<dyn Clock>,
     tick: Duration,
     grace_ms: i64,
+    pulse: Pulse,
     /// Numbers of the sources, as configured, each with the offset of its next event.
     sources: Vec<(u16, u64)>,
 }
@@ -204,6 +185,7 @@ impl Ingest {
         store: Arc<SqliteStore>,
         clock: Arc<C>,
         options: &Options,
+        pulse: Pulse,
     ) -> Result<Self, Error> {
         let positions = log.reader().positions().await?;
         let mut sources = Vec::with_capacity(options.sources.len());
@@ -219,6 +201,7 @@ impl Ingest {
             clock,
             tick: Duration::from_millis(options.tick_ms.max(1)),
             grace_ms: options.grace_ms.max(1),
+            pulse,
             sources,
         })
     }
@@ -262,7 +245,10 @@ impl Ingest {
                     queue.submissions.close();
                 }
                 first = queue.submissions.recv() => match first {
-                    Some(first) => self.take(first, &mut queue).await?,
+                    Some(first) => {
+                        let span = tracing::info_span!(target: SPANS, "ingest batch");
+                        self.take(first, &mut queue).instrument(span).await?;
+                    }
                     None => {
                         self.relay().await?;
                         let known = queue.under_way.known();
@@ -305,6 +291,7 @@ impl Ingest {
             ..Append::default()
         };
         self.log.append(append).await?;
+        self.pulse.beat(self.clock.now());
         Ok(())
     }
 

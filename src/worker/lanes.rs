@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::lane::{Lane, Merges, Timeline};
 use crate::log::{LogReader, ReadLog};
+use crate::metrics::Metrics;
 use crate::store::SqliteStore;
 
 use super::{Backlog, Error};
@@ -24,6 +25,7 @@ pub(super) struct Part {
     /// Becomes true when ingest has written all there is.
     pub finished: watch::Receiver<bool>,
     pub backlog: Backlog,
+    pub metrics: Arc<Metrics>,
     pub records_max: usize,
     pub cache_bytes: usize,
 }
@@ -43,6 +45,7 @@ pub(super) async fn run(part: Part) -> Result<(), Error> {
     } = part;
     let mut lane = Lane::take(store, partition, partitions, timeline, Merges::Outbox).await?;
     let mut next = lane.reads_from();
+    part.metrics.lane_stands(&lane);
     let mut behind = true;
     loop {
         if behind && !part.backlog.is_behind(lane.position().watermark) {
@@ -76,8 +79,10 @@ pub(super) async fn run(part: Part) -> Result<(), Error> {
             messages = checkpoint.messages.len(),
             "checkpoint"
         );
-        lane.commit(checkpoint).await?;
+        let measured = part.metrics.checkpoint(partition, &checkpoint);
+        measured.of(lane.commit(checkpoint)).await?;
         lane.trim(part.cache_bytes);
+        part.metrics.lane_stands(&lane);
         checkpoints.send_modify(|count| *count += 1);
         if leaves {
             outbox.send_modify(|count| *count += 1);

@@ -4,13 +4,18 @@
 //! `ingest`, the only writer of the log; each `lanes` task follows one partition and commits
 //! its checkpoints. Ingest also writes the ticks, and takes what lanes leave in the outbox.
 
+mod batch;
 mod clock;
 mod doors;
 mod http;
 mod ingest;
+mod inlet;
 mod lanes;
+mod misnamed;
 mod public;
+mod ready;
 mod sending;
+mod stopping;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,14 +27,19 @@ use crate::decode::Decoder;
 use crate::identity::Identify;
 use crate::lane::Timeline;
 use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::model::Timestamp;
 use crate::store::SqliteStore;
 
+pub use batch::Batch;
 pub use clock::{Clock, SystemClock};
-pub use http::{AUTH_HEADER, BODY_BYTES_MAX_DEFAULT, health_routes, serve};
-pub use ingest::{Accepted, Intake, Placed, Refused};
+pub use http::{AUTH_HEADER, BODY_BYTES_MAX_DEFAULT, Door, routes, serve};
+pub use ingest::{Intake, Placed, Taken};
+pub use inlet::{Accepted, Gather, Inlet, Refused, Source, Unread};
 pub use public::{Pages, routes as page_routes};
+pub use ready::{Ready, STANDS_STILL_MS, stands_still};
 pub use sending::Sending;
+pub use stopping::{STOP_MAX, within_time};
 
 /// How long a worker that stops waits for messages that are being handed over.
 const HAND_OVER: std::time::Duration = std::time::Duration::from_secs(20);
@@ -52,6 +62,8 @@ pub struct Parts<C> {
     pub sending: Option<Sending>,
     /// What there was to apply when the worker opened.
     pub backlog: Backlog,
+    /// What it counts and measures.
+    pub metrics: Arc<Metrics>,
     /// How it runs.
     pub options: Options,
 }
@@ -137,6 +149,12 @@ pub enum Error {
     /// A task ended that should not have.
     #[error("{0} stopped unexpectedly")]
     Task(&'static str),
+    /// It was told to stop and was not finished in time.
+    #[error(
+        "not everything was finished within {} s of the stop; nothing is lost: the next start goes on where this one was",
+        STOP_MAX.as_secs()
+    )]
+    Overdue,
 }
 
 /// Listens on an address. Done first, so that a worker that can't listen has changed nothing.
@@ -170,20 +188,28 @@ pub async fn run<C: Clock>(
     mut stop: watch::Receiver<bool>,
     started: impl FnOnce(Option<SocketAddr>),
 ) -> Result<(), Error> {
-    let Parts { log, store, identify, clock, timelines, listener, sending, backlog, options } =
-        parts;
+    let Parts { log, store, identify, clock, metrics, .. } = parts;
+    let Parts { timelines, listener, sending, backlog, options, .. } = parts;
     let clock = Arc::new(clock);
     let reader = log.reader();
     let partitions = log.partitions();
-    let (intake, queue) = ingest::intake(Arc::clone(&clock) as Arc<dyn Clock>);
+    let pulse = ready::Pulse::default();
+    let (intake, queue) =
+        ingest::intake(Arc::clone(&clock) as Arc<dyn Clock>, Arc::clone(&metrics));
     let (outbox, woken) = watch::channel(0_u64);
     let (checkpoints, checkpointed) = watch::channel(0_u64);
     let (close, closing) = watch::channel(false);
     let (closed, ending) = watch::channel(false);
     let (finish, finished) = watch::channel(false);
-    let ingest =
-        ingest::Ingest::open(log, identify, Arc::clone(&store), Arc::clone(&clock), &options)
-            .await?;
+    let opening = ingest::Ingest::open(
+        log,
+        identify,
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        &options,
+        pulse.clone(),
+    );
+    let ingest = opening.await?;
     let sources = ingest.sources(&options);
     store.wait_for_the_file(true);
     let mut ingesting = tokio::spawn(ingest.run(queue, woken, ending));
@@ -199,6 +225,7 @@ pub async fn run<C: Clock>(
             checkpoints: checkpoints.clone(),
             finished: finished.clone(),
             backlog: backlog.clone(),
+            metrics: Arc::clone(&metrics),
             records_max: options.checkpoint_records,
             cache_bytes: options.cache_bytes / partitions.max(1) as usize,
         }));
@@ -206,11 +233,14 @@ pub async fn run<C: Clock>(
     let mut delivering = None;
     let mut pages = None;
     if let Some(sending) = sending {
-        let (delivery, listener, routes) = sending.open(&store, &clock, &outbox).await?;
+        let (delivery, listener, routes) =
+            sending.open(&store, &clock, &outbox, Arc::clone(&metrics)).await?;
         delivering = Some(tokio::spawn(delivery.run(checkpointed, closing.clone())));
         pages = Some((listener, routes));
     }
-    let doors = doors::Doors::open(listener, pages, intake, sources, &options, closing);
+    let ready = ready::Embedded { clock, pulse, stop: closing.clone() };
+    tokio::spawn(Arc::clone(&metrics).watch(Arc::clone(&store), closing.clone()));
+    let doors = doors::Doors::open(listener, pages, intake, ready, sources, &options, closing);
     started(doors.address());
     let failed = tokio::select! {
         // A sender that is gone means stop, too.
@@ -222,39 +252,48 @@ pub async fn run<C: Clock>(
     // Requests under way get their answer, also from a worker that can't go on; and what is being
     // handed over is finished, as far as the time allows.
     close.send_replace(true);
-    doors.closed().await;
-    if let Some(mut delivering) = delivering.filter(|delivering| !delivering.is_finished()) {
-        match tokio::time::timeout(HAND_OVER, &mut delivering).await {
-            Ok(ended) => task("delivery", ended)?,
-            Err(_) => {
-                delivering.abort();
-                tracing::warn!(
-                    "a message was still being handed over; the next start looks after it"
-                );
-            }
+    let end = async {
+        doors.closed().await;
+        hand_over(delivering).await?;
+        // What is kept by now is enough: a stop is not held up by another program.
+        store.wait_for_the_file(false);
+        match failed {
+            Some(Ok(())) => return Err(Error::Task("a part of the worker")),
+            Some(Err(error)) => return Err(error),
+            None => {}
+        }
+        closed.send_replace(true);
+        let log = task("ingest", ingesting.await)?;
+        finish.send_replace(true);
+        while let Some(ended) = lanes.join_next().await {
+            task("a lane", ended)?;
+        }
+        // Nothing is lost if this fails: a write-ahead log that stays is read again.
+        if let Err(error) = log.close().await {
+            tracing::warn!(%error, "the log's write-ahead log stays beside it");
+        }
+        if let Err(error) = store.close().await {
+            tracing::warn!(%error, "the state's write-ahead log stays beside it");
+        }
+        Ok(())
+    };
+    within_time(&metrics, end).await.unwrap_or(Err(Error::Overdue))
+}
+
+/// Waits for what is being handed over.
+async fn hand_over(
+    delivering: Option<tokio::task::JoinHandle<Result<(), crate::store::Error>>>,
+) -> Result<(), Error> {
+    let still = delivering.filter(|delivering| !delivering.is_finished());
+    let Some(mut delivering) = still else { return Ok(()) };
+    match tokio::time::timeout(HAND_OVER, &mut delivering).await {
+        Ok(ended) => task("delivery", ended),
+        Err(_) => {
+            delivering.abort();
+            tracing::warn!("a message was still being handed over; the next start looks after it");
+            Ok(())
         }
     }
-    // What is kept by now is enough: a stop is not held up by another program.
-    store.wait_for_the_file(false);
-    match failed {
-        Some(Ok(())) => return Err(Error::Task("a part of the worker")),
-        Some(Err(error)) => return Err(error),
-        None => {}
-    }
-    closed.send_replace(true);
-    let log = task("ingest", ingesting.await)?;
-    finish.send_replace(true);
-    while let Some(ended) = lanes.join_next().await {
-        task("a lane", ended)?;
-    }
-    // Nothing is lost if this fails: a write-ahead log that stays is read again.
-    if let Err(error) = log.close().await {
-        tracing::warn!(%error, "the log's write-ahead log stays beside it");
-    }
-    if let Err(error) = store.close().await {
-        tracing::warn!(%error, "the state's write-ahead log stays beside it");
-    }
-    Ok(())
 }
 
 /// The end of a task, if there is one.

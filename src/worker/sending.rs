@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::deliver::{Composer, Delivery, Routes};
 use crate::journey::Rules;
 use crate::mail::Dkim;
+use crate::metrics::Metrics;
 use crate::store::{Listing, Outgoing};
 use crate::template::Templates;
 
@@ -36,6 +37,7 @@ impl Sending {
         store: &Arc<S>,
         clock: &Arc<C>,
         outbox: &watch::Sender<u64>,
+        metrics: Arc<Metrics>,
     ) -> Result<(Delivery<S>, TcpListener, axum::Router), Error> {
         let Self { templates, rules, keys, routes, at_once, pages: listener } = self;
         let secret = store.ledger().secret_key().await?;
@@ -59,6 +61,7 @@ impl Sending {
             at_once,
             now: Arc::new(move || now.now()),
             outbox: outbox.clone(),
+            metrics,
         };
         Ok((delivery, listener, public::routes(pages)))
     }

@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use waypost::config::{self, Config};
 use waypost::diagnostic::{Code, SourceFile};
 use waypost::journey::{self, FUNCTIONS, Type, Var};
-use waypost::model::EventName;
+use waypost::metrics::{Described, Metrics};
+use waypost::model::{EventName, Timestamp};
 
 #[test]
 fn journey_schema() {
@@ -29,6 +31,29 @@ fn configuration_reference() {
     let table = format!("| key | meaning | variable |\n|---|---|---|\n{}\n", lines.join("\n"));
     let text = with_section(&read("docs/configuration.md"), "keys", &table);
     up_to_date("docs/configuration.md", &text);
+}
+
+#[test]
+fn metrics_reference() {
+    let metrics = Metrics::new(Arc::new(|| Timestamp::from_ms(0)));
+    let exposed = metrics.text();
+    let row = |metric: &Described| {
+        // Those without labels are always there, and are there as they are described.
+        let typed = format!("# TYPE {} {}\n", metric.name, metric.kind);
+        assert_eq!(exposed.contains(&typed), metric.labels.is_empty(), "{typed}");
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        format!(
+            "| `{}` | {} | {} | {} |\n",
+            metric.name,
+            metric.kind,
+            labels.join(", "),
+            metric.help
+        )
+    };
+    let rows: String = metrics.described().iter().map(row).collect();
+    let table = format!("| metric | type | labels | what it says |\n|---|---|---|---|\n{rows}");
+    let text = with_section(&read("docs/operations.md"), "metrics", &table);
+    up_to_date("docs/operations.md", &text);
 }
 
 #[test]

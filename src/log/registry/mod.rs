@@ -11,7 +11,7 @@ mod taking;
 mod ticking;
 
 pub use taking::{Held, Identified, Kept, Taken, Taking};
-pub use ticking::Ticking;
+pub use ticking::{Pulse, Ticking};
 
 use crate::model::OWN_SOURCE;
 use crate::postgres::{Postgres, Transaction, query, query_as, query_scalar};

@@ -18,7 +18,33 @@ pub struct Ticking {
     pub controls: Vec<Control>,
 }
 
+/// Whether the log lives: of whichever worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// When time was last known to go on.
+    pub ticked: Option<Timestamp>,
+    /// Whether a release is in force.
+    pub released: bool,
+}
+
 impl Registry {
+    /// Whether the log lives at `now`.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be read.
+    pub async fn pulse(&self, now: Timestamp) -> Result<Pulse, Error> {
+        let doing = "looking whether the log lives";
+        let mut transaction = self.postgres.begin(doing).await?;
+        let (ticked, released): (Option<i64>, bool) = query_as(
+            "SELECT ticked_at, EXISTS (SELECT FROM activations WHERE at <= $1) FROM ticker",
+        )
+        .bind(now.ms())
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(self.postgres.failed(doing))?;
+        Ok(Pulse { ticked: ticked.map(Timestamp::from_ms), released })
+    }
+
     /// Whether a tick is due: none was begun in the last `every_ms`, by the clock at `now`.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use crate::postgres::{query, query_as, query_scalar, text};
 
 use super::super::rows;
 use super::super::{
-    DeliveryRow, DeliveryStatus, Error, Hold, Listing, MessageFilter, StoredMessage,
+    DeliveryRow, DeliveryStatus, Error, Hold, Listing, MessageFilter, Pending, StoredMessage,
 };
 use super::PgLedger;
 
@@ -69,6 +69,29 @@ impl Listing for PgLedger {
             Ok((rows::delivery_status(status)?, count.cast_unsigned()))
         };
         rows.iter().map(count).collect::<Result<_, _>>().map_err(self.unreadable())
+    }
+
+    async fn pending(&self) -> Result<Pending, Error> {
+        let doing = "counting what waits";
+        let mut reading = self.read(doing).await?;
+        // Each by an index of its own, so that what has ended costs nothing.
+        let (waiting, in_doubt, oldest, outbox): (i64, i64, Option<i64>, i64) = query_as(
+            "SELECT (SELECT count(*) FROM deliveries WHERE status = 'waiting'),
+                    (SELECT count(*) FROM deliveries WHERE status = 'in_doubt'),
+                    least((SELECT min(ready) FROM deliveries WHERE status = 'waiting'),
+                          (SELECT min(ready) FROM deliveries
+                           WHERE status IN ('claimed', 'started', 'dot_sent'))),
+                    (SELECT count(*) FROM outbox)",
+        )
+        .fetch_one(reading.connection())
+        .await
+        .map_err(self.failed(doing))?;
+        Ok(Pending {
+            waiting: waiting.cast_unsigned(),
+            in_doubt: in_doubt.cast_unsigned(),
+            oldest: oldest.map(Timestamp::from_ms),
+            outbox: outbox.cast_unsigned(),
+        })
     }
 
     async fn holds(&self) -> Result<Vec<(Hold, Timestamp)>, Error> {

@@ -6,7 +6,7 @@ use crate::model::Timestamp;
 
 use super::super::rows;
 use super::super::{
-    DeliveryRow, DeliveryStatus, Error, Hold, Listing, MessageFilter, StoredMessage,
+    DeliveryRow, DeliveryStatus, Error, Hold, Listing, MessageFilter, Pending, StoredMessage,
 };
 use super::SqliteLedger;
 
@@ -70,6 +70,28 @@ impl Listing for SqliteLedger {
             Ok((rows::delivery_status(status)?, count.cast_unsigned()))
         };
         rows.iter().map(count).collect::<Result<_, _>>().map_err(self.unreadable())
+    }
+
+    async fn pending(&self) -> Result<Pending, Error> {
+        let (waiting, in_doubt, oldest, outbox): (i64, i64, Option<i64>, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM deliveries WHERE status = 'waiting'),
+                    (SELECT count(*) FROM deliveries WHERE status = 'in_doubt'),
+                    (SELECT min(ready) FROM (
+                         SELECT min(ready) AS ready FROM deliveries WHERE status = 'waiting'
+                         UNION ALL
+                         SELECT min(ready) FROM deliveries
+                         WHERE status IN ('claimed', 'started', 'dot_sent'))),
+                    (SELECT count(*) FROM outbox)",
+        )
+        .fetch_one(&self.readers)
+        .await
+        .map_err(self.failed("counting what waits"))?;
+        Ok(Pending {
+            waiting: waiting.cast_unsigned(),
+            in_doubt: in_doubt.cast_unsigned(),
+            oldest: oldest.map(Timestamp::from_ms),
+            outbox: outbox.cast_unsigned(),
+        })
     }
 
     async fn holds(&self) -> Result<Vec<(Hold, Timestamp)>, Error> {

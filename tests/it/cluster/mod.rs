@@ -3,6 +3,7 @@
 mod commands;
 mod first;
 mod identities;
+mod observe;
 mod outage;
 mod poison;
 mod site;

@@ -42,6 +42,23 @@ impl Site {
         journeys: &[(&str, &str)],
         more: &str,
     ) -> Self {
+        let site = Self::made(kafka, postgres, partitions, journeys, more);
+        site.apply();
+        site
+    }
+
+    /// A site on the servers that the tests share, with nothing in force.
+    pub(crate) fn without_release(partitions: u32, journeys: &[(&str, &str)], more: &str) -> Self {
+        Self::made(kafka(), postgres(), partitions, journeys, more)
+    }
+
+    fn made(
+        kafka: &Kafka,
+        postgres: &Postgres,
+        partitions: u32,
+        journeys: &[(&str, &str)],
+        more: &str,
+    ) -> Self {
         let shop = Shop::new(1, journeys);
         let (web, office) = in_runtime(async {
             (kafka.topic("web", 6, APPEND_TIME).await, kafka.topic("office", 2, APPEND_TIME).await)
@@ -58,7 +75,6 @@ impl Site {
         let producer: FutureProducer = client.create().expect("a producer");
         let site = Self { shop, database, name, bootstrap, web, office, producer };
         site.configure(partitions, more);
-        site.apply();
         site
     }
 
@@ -129,7 +145,12 @@ consent: [ {{ channel: email, mode: opt_in }} ]
     pub(crate) fn worker_of(&self, more: &[&str]) -> Worker {
         let mut args = vec!["--log", "waypost=debug,librdkafka=info,info", "run"];
         args.extend(more);
-        self.shop.start_with(&args, Stdio::null()).unwrap_or_else(|done: Done| {
+        self.worker_with(&args, Stdio::null())
+    }
+
+    /// Starts a worker as told and waits until it listens.
+    pub(crate) fn worker_with(&self, args: &[&str], stdin: Stdio) -> Worker {
+        self.shop.start_with(args, stdin).unwrap_or_else(|done: Done| {
             panic!("the worker did not start: {done:?}");
         })
     }

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use waypost::config::Audience;
 use waypost::deliver::{Composer, Delivery, Routes, Way};
 use waypost::journey::{Class, Rules, Shop};
+use waypost::metrics::Metrics;
 use waypost::model::{MessageId, Timestamp};
 use waypost::postgres::Postgres;
 use waypost::provider::Caught;
@@ -80,6 +81,7 @@ async fn delivery(store: &Arc<PgStore>, caught: &tempfile::TempDir) -> Delivery<
         at_once: 2,
         now: Arc::new(|| Timestamp::from_ms(2_000)),
         outbox: watch::channel(0).0,
+        metrics: Arc::new(Metrics::new(Arc::new(|| Timestamp::from_ms(2_000)))),
     }
 }
 

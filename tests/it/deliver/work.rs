@@ -10,6 +10,7 @@ use waypost::deliver::{Composer, Delivery, Routes, Way};
 use waypost::engine::Decision;
 use waypost::journey::{Class, Rules, Shop};
 use waypost::mail::{Security, Smtp, SmtpSettings, Timeouts};
+use waypost::metrics::Metrics;
 use waypost::model::Timestamp;
 use waypost::provider::Caught;
 use waypost::store::{DeliveryRow, DeliveryStatus, Listing, MessageFilter, Outgoing};
@@ -100,6 +101,7 @@ impl Work {
             at_once: 2,
             now: Arc::new(move || Timestamp::from_ms(time.load(Ordering::SeqCst))),
             outbox: watch::channel(0).0,
+            metrics: Arc::new(Metrics::new(Arc::new(|| Timestamp::from_ms(0)))),
         };
         let task = tokio::spawn(delivery.run(wakes, stops));
         Self { desk, clock, woken, stop, task }

@@ -97,6 +97,7 @@ fn checkpoint(first: u128, end: u64) -> Checkpoint {
         consents: Vec::new(),
         erased: Vec::new(),
         build: "test".into(),
+        ..Checkpoint::default()
     }
 }
 

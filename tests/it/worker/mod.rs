@@ -9,6 +9,7 @@ mod import;
 mod kill;
 mod lanes;
 mod merge;
+pub(crate) mod observe;
 mod race;
 mod releases;
 mod report;

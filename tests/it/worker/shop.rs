@@ -114,7 +114,7 @@ impl Shop {
 
     /// Starts the worker; how it ended, if it did before it listened.
     pub(crate) fn start_with(&self, args: &[&str], stdin: Stdio) -> Result<Worker, Done> {
-        self.spawn(self.command(args), stdin)
+        self.spawn(&mut self.command(args), stdin)
     }
 
     /// Starts the worker by another program, which becomes it.
@@ -128,10 +128,11 @@ impl Shop {
         let mut command = Command::new(program[0]);
         command.args(&program[1..]).arg(own.get_program()).args(own.get_args());
         command.current_dir(self.folder.path()).env_clear();
-        self.spawn(command, stdin)
+        self.spawn(&mut command, stdin)
     }
 
-    fn spawn(&self, mut command: Command, stdin: Stdio) -> Result<Worker, Done> {
+    /// Starts the worker by a command.
+    pub(crate) fn spawn(&self, command: &mut Command, stdin: Stdio) -> Result<Worker, Done> {
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the worker starts");
         let stderr = child.stderr.take().expect("its stderr");
@@ -141,8 +142,10 @@ impl Shop {
         let reading = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines() {
                 let line = line.expect("stderr is text");
-                if let Some(address) = line.strip_prefix("listening on ") {
-                    let _ = found.send(address.to_owned());
+                if let Some((_, address)) = line.split_once("listening on ") {
+                    // Among what is said as JSON it ends with the text.
+                    let end = address.find('"').unwrap_or(address.len());
+                    let _ = found.send(address[..end].to_owned());
                 }
                 let mut said = keeps.lock().expect("nobody panicked");
                 said.push_str(&line);
