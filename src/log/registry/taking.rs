@@ -10,7 +10,7 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Timestamp;
-use crate::postgres::{Transaction, query, query_as, query_scalar};
+use crate::postgres::{Transaction, query, query_as, query_scalar, text};
 
 use super::super::packed::holds;
 use super::super::{DeadLetter, Error, GraphRow, Record};
@@ -273,7 +273,8 @@ impl Taking<'_> {
         let sources: Vec<i32> = letters.iter().map(|one| i32::from(one.source)).collect();
         let partitions: Vec<i32> = letters.iter().map(|one| one.partition.cast_signed()).collect();
         let positions: Vec<i64> = letters.iter().map(|one| one.position.cast_signed()).collect();
-        let reasons: Vec<&str> = letters.iter().map(|one| one.reason.as_str()).collect();
+        // A reason may quote the record, and Postgres takes no NUL in a text.
+        let reasons: Vec<String> = letters.iter().map(|one| text(&one.reason)).collect();
         let (payloads, whole): (Vec<Option<&[u8]>>, Vec<bool>) =
             letters.iter().map(DeadLetter::kept).unzip();
         let times: Vec<i64> = letters.iter().map(|one| one.at.ms()).collect();
@@ -307,7 +308,7 @@ impl Taking<'_> {
                     OR position(lower($1) IN lower(reason)) > 0
                     OR (payload IS NOT NULL AND $1 ~ '[^[:ascii:]]')",
             )
-            .bind(name)
+            .bind(text(name))
             .fetch_all(&mut *self.transaction)
             .await
             .map_err(&failed)?;

@@ -19,6 +19,8 @@ fn what_can_not_be_read_holds_nobody_up() {
         deep.as_bytes(),
         long.as_bytes(),
         no_one,
+        // What it is refused for quotes a character that Postgres takes in no text.
+        br#"{"specversion":"9\u0000","id":"2","source":"s","type":"cart.viewed","data":{}}"#,
     ];
     // Bytes of nobody in the workers' own topic, too: they came by no worker.
     site.sends_bytes(&site.web, &poison);
@@ -27,7 +29,7 @@ fn what_can_not_be_read_holds_nobody_up() {
     let shorter: Vec<&[u8]> = poison.iter().copied().filter(|one| one.len() < 1 << 20).collect();
     site.sends_bytes(&site.feedback(), &shorter);
     let letters = "SELECT count(*) FROM dead_letters";
-    site.wait_for("a dead letter for each", letters, |letters| letters == 20);
+    site.wait_for("a dead letter for each", letters, |letters| letters == 23);
     let ann = [("email", "ann@shop.example")];
     let good = [("a", consent("1", &ann)), ("a", cart_add("2", &ann, "c1"))];
     site.sends(&site.web, &good);
@@ -38,8 +40,8 @@ fn what_can_not_be_read_holds_nobody_up() {
     let worker = site.worker();
     site.wait_for("the second mail", sent, |sent| sent == 2);
     worker.stops();
-    assert_eq!(site.count(letters), 20);
+    assert_eq!(site.count(letters), 23);
     let placed = "SELECT count(DISTINCT (source, partition, position)) FROM dead_letters";
-    assert_eq!(site.count(placed), 20, "each with its place");
+    assert_eq!(site.count(placed), 23, "each with its place");
     site.verified();
 }
