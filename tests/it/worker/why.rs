@@ -73,6 +73,11 @@ fn each_message_is_explained() {
     worker.takes(&plain("8", "page.viewed", &[("id", "7004"), ("email", "dee@shop.example")]));
     let all = "SELECT count(*) FROM messages";
     shop.wait_for("two mails to Ann and Bob, thanks to Cid", all, |count| count == 5);
+    // What became of them is told, too.
+    let under_way = "SELECT count(*) FROM deliveries
+        WHERE status IN ('waiting', 'claimed', 'started', 'dot_sent')";
+    shop.wait_for("all mails to be out", under_way, |count| count == 0);
+    shop.wait_for("the log to know", "SELECT count(*) FROM outbox", |count| count == 0);
     shop.wait_until_applied();
     worker.stops();
     previewed(&shop);
