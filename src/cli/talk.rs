@@ -40,7 +40,8 @@ impl Logging {
             level @ ("error" | "warn" | "info" | "debug" | "trace") => {
                 EnvFilter::new(format!("warn,waypost={level}"))
             }
-            filter => EnvFilter::new(filter),
+            // Also a filter for all modules asks for no spans: lines do not tell of them.
+            filter => EnvFilter::new(format!("{filter},{SPANS}=off")),
         };
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let lines = match self.format {

@@ -20,12 +20,14 @@ mod ready;
 mod relay;
 mod ticks;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::producer::FutureProducer;
 use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 
 use crate::decode::Decode;
 use crate::deliver::Delivery;
@@ -41,6 +43,9 @@ pub use ready::{Readiness, Shares};
 use batch::Intake;
 use batch::Source;
 use observe::{Named, Seen};
+
+/// How long a thread that blocks in a call to Kafka is waited for, once the worker stops.
+const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// Everything a worker of production is made of.
 pub struct Parts {
@@ -220,11 +225,9 @@ pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<()
     let topic = parts.feedback_topic.clone();
     let relay = relay::Relay { store: Arc::clone(&parts.store), producer, topic };
     let (woken, halted_too) = (parts.outbox.subscribe(), halted.clone());
-    tasks.spawn(async move { ("the relay", relay.run(woken, halted_too).await) });
+    tasks.spawn("the relay", relay.run(woken, halted_too));
     if let Some(delivery) = delivery {
-        tasks.spawn(async move {
-            ("delivery", delivery.run(checkpointed, halted).await.map_err(Error::from))
-        });
+        tasks.spawn("delivery", async move { Ok(delivery.run(checkpointed, halted).await?) });
     }
     let ended = tokio::select! {
         // A sender that is gone means stop, too.
@@ -238,6 +241,7 @@ pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<()
         Some(Ok((name, Ok(())))) => Err(Error::Task(name)),
         Some(Err(_)) => Err(Error::Task("a part of the worker")),
     };
+    let running = Arc::clone(&tasks.running);
     let end = async {
         while let Some(ended) = tasks.join_next().await {
             if let Ok((name, Err(error))) = ended {
@@ -249,11 +253,41 @@ pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<()
         }
         result
     };
-    within_time(&parts.metrics, end).await.unwrap_or(Err(Error::Overdue))
+    let metrics = Arc::clone(&parts.metrics);
+    let waits_for = || {
+        let running = running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let parts = running.into_iter().map(str::to_owned);
+        parts.chain(metrics.under_way()).collect::<Vec<_>>().join(", ")
+    };
+    within_time(waits_for, end).await.unwrap_or(Err(Error::Overdue))
 }
 
 /// The parts of a running worker, each with its name.
-type Tasks = tokio::task::JoinSet<(&'static str, Result<(), Error>)>;
+#[derive(Default)]
+struct Tasks {
+    set: JoinSet<(&'static str, Result<(), Error>)>,
+    /// Those that have not ended.
+    running: Arc<Mutex<BTreeSet<&'static str>>>,
+}
+
+impl Tasks {
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        work: impl Future<Output = Result<(), Error>> + Send + 'static,
+    ) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+        self.set.spawn(async move { (name, work.await) });
+    }
+
+    async fn join_next(&mut self) -> Option<Result<(&'static str, Result<(), Error>), JoinError>> {
+        let ended = self.set.join_next().await;
+        if let Some(Ok((name, _))) = &ended {
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        }
+        ended
+    }
+}
 
 /// Begins to take the inputs in, and to tick.
 async fn ingest(
@@ -313,7 +347,7 @@ async fn ingest(
     // Dropped with the worker: nobody waits for a look.
     tokio::spawn(lags);
     let (handle, stop) = (tokio::runtime::Handle::current(), halted.clone());
-    thread(tasks, "ingest", move || ingest.run(&handle, &stop));
+    thread(tasks, "ingest", halted.clone(), move || ingest.run(&handle, &stop));
     let topics = inputs.iter().filter(|input| input.blocking).map(|input| &input.topic);
     let ticker = ticks::Ticker {
         registry: registry.clone(),
@@ -326,7 +360,7 @@ async fn ingest(
         grace_ms: options.grace_ms.max(1),
     };
     let stop = halted.clone();
-    tasks.spawn(async move { ("the ticker", ticker.run(stop).await) });
+    tasks.spawn("the ticker", ticker.run(stop));
     Ok(())
 }
 
@@ -368,18 +402,21 @@ fn decide(
     };
     let (sender, shares) = mpsc::unbounded_channel();
     let (settings, topic, stop) = (settings.clone(), log_topic.clone(), halted.clone());
-    thread(tasks, "the group of the workers", move || {
+    thread(tasks, "the group of the workers", halted.clone(), move || {
         members::join(&settings, &topic, sender, &positions, &stop)
     });
     let stop = halted.clone();
-    tasks.spawn(async move { ("the lanes", lanes::run(shared, shares, stop).await) });
+    tasks.spawn("the lanes", lanes::run(shared, shares, stop));
     Ok(())
 }
 
-/// Runs something that blocks in a thread of its own.
+/// Runs something that blocks in a thread of its own. A cluster that does not answer does not hold a
+/// stop up: what is given up with the thread is as after a crash, a transaction that Kafka ends by
+/// itself, and a share that goes to others a little later.
 fn thread(
     tasks: &mut Tasks,
     name: &'static str,
+    mut halted: watch::Receiver<bool>,
     work: impl FnOnce() -> Result<(), Error> + Send + 'static,
 ) {
     let (send, done) = tokio::sync::oneshot::channel();
@@ -387,10 +424,21 @@ fn thread(
         // Nobody waits any more if the worker was torn down.
         let _ = send.send(work());
     });
-    tasks.spawn(async move {
+    let overdue = async move {
+        // A sender that is gone means stop, too.
+        let _ = halted.wait_for(|halted| *halted).await;
+        tokio::time::sleep(GIVE_UP).await;
+    };
+    tasks.spawn(name, async move {
         if started.is_err() {
-            return (name, Err(Error::Task(name)));
+            return Err(Error::Task(name));
         }
-        (name, done.await.unwrap_or(Err(Error::Task(name))))
+        tokio::select! {
+            done = done => done.unwrap_or(Err(Error::Task(name))),
+            () = overdue => {
+                tracing::warn!("{name}: Kafka does not answer; what was under way is done again");
+                Ok(())
+            }
+        }
     });
 }

@@ -20,6 +20,9 @@ const ROWS_MAX: u32 = 5_000;
 /// How often rows that others left are looked for.
 const EVERY: Duration = Duration::from_millis(500);
 
+/// How long a worker that stops may relay.
+const LAST: Duration = Duration::from_secs(5);
+
 /// The relay of one worker.
 pub(super) struct Relay {
     pub store: Arc<PgStore>,
@@ -39,7 +42,13 @@ impl Relay {
     ) -> Result<(), Error> {
         let mut pause = Pause::default();
         while !*stop.borrow() {
-            match self.round().await {
+            // Dropped in the middle a round is done again: ingest remembers ids.
+            let round = tokio::select! {
+                biased;
+                round = self.round() => round,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            match round {
                 Ok(true) => {
                     pause.reset();
                     continue;
@@ -58,7 +67,15 @@ impl Relay {
                 _ = stop.wait_for(|stop| *stop) => {}
             }
         }
-        // What was left while the others stopped.
+        // What was left while the others stopped. It can wait for another worker, or the next start.
+        match tokio::time::timeout(LAST, self.all()).await {
+            Ok(Err(error)) if !error.is_transient() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Relays all that is there.
+    async fn all(&self) -> Result<(), Error> {
         while self.round().await? {}
         Ok(())
     }

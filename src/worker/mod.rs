@@ -277,7 +277,15 @@ pub async fn run<C: Clock>(
         }
         Ok(())
     };
-    within_time(&metrics, end).await.unwrap_or(Err(Error::Overdue))
+    within_time(|| waits_for(&metrics), end).await.unwrap_or(Err(Error::Overdue))
+}
+
+/// What a worker that stops waits for.
+fn waits_for(metrics: &Metrics) -> String {
+    match metrics.under_way().as_slice() {
+        [] => "what was accepted to be applied".to_owned(),
+        some => some.join(", "),
+    }
 }
 
 /// Waits for what is being handed over.

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::metrics::Metrics;
-
 /// How long a worker that stops may take. Kubernetes, which asks it to, kills it after 30 seconds.
 pub const STOP_MAX: Duration = Duration::from_secs(25);
 
 /// When what is waited for is first said, and how often after that.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
-/// Awaits the end of a worker that was told to stop: what it came to, or `None` if it took longer
+/// Awaits the end of a worker that was told to stop, and says what it waits for: what it came to, or `None` if it took longer
 /// than [`STOP_MAX`].
-pub async fn within_time<T>(metrics: &Metrics, end: impl Future<Output = T>) -> Option<T> {
+pub async fn within_time<T>(
+    waits_for: impl Fn() -> String,
+    end: impl Future<Output = T>,
+) -> Option<T> {
     let begun = Instant::now();
     let mut say = begun + SAY_EVERY;
     tokio::pin!(end);
@@ -25,10 +26,7 @@ pub async fn within_time<T>(metrics: &Metrics, end: impl Future<Output = T>) -> 
             ended = &mut end => return Some(ended),
             () = sleep_until(until) => {}
         }
-        let waits_for = match metrics.under_way().as_slice() {
-            [] => "what was accepted to be applied".to_owned(),
-            some => some.join(", "),
-        };
+        let waits_for = waits_for();
         if begun.elapsed() >= STOP_MAX {
             let after = STOP_MAX.as_secs();
             tracing::warn!("stopping: not finished after {after} s, waited for {waits_for}");

@@ -138,7 +138,7 @@ fn a_worker_without_postgres_lives_and_is_not_ready() {
     // Events are taken all the same: Kafka has them.
     let (status, answer) = worker.post("/events/office", order("2", ANN, "o1").as_bytes());
     assert_eq!(status, 202, "{answer}");
-    assert!(metric(&worker, "waypost_postgres_retries_total").is_some_and(|count| count > 0.0));
+    wait_for_metric(&worker, "waypost_postgres_retries_total", |count| count > 0.0);
     database.restart();
     wait("the worker to be ready again", || is_ready(&worker).0 == 200);
     worker.stops();
@@ -180,7 +180,8 @@ fn a_worker_that_can_not_finish_in_time_ends_all_the_same() {
     let done = worker.stop();
     assert_eq!(done.code, Some(4), "{}", done.stderr);
     for says in [
-        "stopping: waiting for 1 message that is being handed over",
+        "stopping: waiting for ",
+        "delivery, 1 message that is being handed over",
         "not everything was finished within 25 s of the stop; nothing is lost",
     ] {
         assert!(done.stderr.contains(says), "no `{says}` in {}", done.stderr);

@@ -76,7 +76,8 @@ fn a_reminder_that_an_earlier_order_overtook_is_counted_and_told() {
     let bought = json!({ "id": "o1", "total": "30", "currency": "EUR" });
     let late = json!({ "customer": customer(ANN), "order": bought });
     worker.takes(&event_at("3", "order.placed", at, late));
-    wait_for_metric(&worker, overtaken, |count| count == 1.0);
+    // More than one, if meanwhile the second mail has gone, too.
+    wait_for_metric(&worker, overtaken, |count| count >= 1.0);
     worker.stops();
     let why = shop.run(&["why", "7001"]).stdout;
     assert!(why.contains("had sent a message when order.placed became known"), "{why}");
