@@ -29,6 +29,8 @@ use super::batch::{Identifying, Intake};
 use super::observe::Seen;
 use super::{Error, Pause};
 
+/// The group of the workers that take inputs in, after the name of the installation.
+pub(super) const GROUP: &str = "ingest";
 /// The most records of one batch.
 const RECORDS_MAX: usize = 10_000;
 /// The most bytes of one batch, before decoding.
@@ -95,7 +97,7 @@ impl Ingest {
     /// [`Error`] for what will not get better by itself.
     pub(super) fn run(self, handle: &Handle, stop: &watch::Receiver<bool>) -> Result<(), Error> {
         let failed = |error| kafka::Error::call("set up ingest", error);
-        let mut config = self.settings.consumer("ingest");
+        let mut config = self.settings.consumer(GROUP);
         // All partitions change hands together, with a call for each: a batch is of one assignment.
         config.set("partition.assignment.strategy", "roundrobin");
         let hands = Hands { inner: Context::new(), changed: AtomicBool::new(false) };

@@ -10,6 +10,7 @@ use crate::kafka::{self, Cluster};
 use crate::metrics::{EVERY, Lag, Metrics};
 
 use super::batch::Identifying;
+use super::ingest::GROUP;
 use super::ready::Shares;
 
 /// The name of what workers tell themselves, among the sources.
@@ -88,7 +89,7 @@ async fn look(
     let topics: Vec<String> = inputs.iter().map(|input| input.topic.clone()).collect();
     let partitions = cluster.partitions(&topics).await?;
     let mut lags = BTreeMap::new();
-    for (partition, behind) in cluster.behind("ingest", &partitions).await? {
+    for (partition, behind) in cluster.behind(GROUP, &partitions).await? {
         let Some(input) = inputs.iter().find(|input| input.topic == partition.topic) else {
             continue;
         };

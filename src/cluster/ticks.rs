@@ -5,7 +5,6 @@
 //! stands. The least of them, less the grace, goes into every partition of the log. No progress of
 //! ingest means no ticks, and so no messages.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +12,12 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::kafka::{self, Cluster, Context, Partition, View};
+use crate::kafka::{self, Cluster, Context, Partition};
 use crate::log::{Record, Registry, encode};
 use crate::model::Timestamp;
 use crate::worker::Clock;
 
+use super::ingest::GROUP;
 use super::{Error, Pause};
 
 /// How often it is looked for new partitions of the inputs, and old ids are forgotten.
@@ -100,34 +100,9 @@ impl Ticker {
         now: Timestamp,
         partitions: &[Partition],
     ) -> Result<Timestamp, Error> {
-        let ends = self.cluster.all_ends(partitions).await?;
-        let committed = self.cluster.committed("ingest", partitions).await?;
-        let behind: BTreeMap<Partition, i64> = ends
-            .iter()
-            .filter_map(|(partition, end)| {
-                let at = committed.get(partition).copied().flatten().unwrap_or(0);
-                (at < *end).then(|| (partition.clone(), at))
-            })
-            .collect();
-        if behind.is_empty() {
-            return Ok(now);
-        }
-        let mut next = self.cluster.appended(&behind, View::Committed).await?;
-        // Where no committed record stands between there are only marks of transactions, or what a
-        // transaction that is still open has written.
-        let none = |partition: &Partition| next.get(partition).copied().flatten().is_none();
-        let silent: Vec<Partition> = behind.keys().filter(|one| none(one)).cloned().collect();
-        let stable = self.cluster.ends(&silent).await?;
-        let open: BTreeMap<Partition, i64> = behind
-            .into_iter()
-            .filter(|(partition, _)| {
-                stable.get(partition).is_some_and(|end| *end < ends[partition])
-            })
-            .collect();
-        if !open.is_empty() {
-            next.extend(self.cluster.appended(&open, View::All).await?);
-        }
-        let oldest = next.values().flatten().map(|appended| appended.at).min();
+        let behind = self.cluster.behind(GROUP, partitions).await?;
+        // Where nothing stands between there are only marks of transactions.
+        let oldest = behind.values().filter_map(|behind| behind.first).map(|first| first.at).min();
         Ok(oldest.map_or(now, |oldest| oldest.min(now)))
     }
 

@@ -125,18 +125,7 @@ impl Cluster {
                 asker.offsets_for_times(listed(&wanted, which)?, patience)
             })
             .await?;
-        let mut offsets = Vec::new();
-        for element in found.elements() {
-            let place = |error: Error| error.at(element.topic(), Some(element.partition()), None);
-            element.error().map_err(|error| place(Error::call(doing, error)))?;
-            let none = KafkaError::OffsetFetch(Code::OffsetNotAvailable);
-            let offset = match element.offset() {
-                Offset::Offset(offset) => Ok(offset),
-                _ => Err(place(Error::call(doing, none))),
-            };
-            offsets.push((of(element.topic(), element.partition()), offset));
-        }
-        Ok(offsets)
+        answered(&found, doing)
     }
 
     /// What a group (`NAME.group`) has committed: the offset to go on from, `None` where it has
@@ -194,23 +183,17 @@ impl Cluster {
         &self,
         partitions: &[Partition],
     ) -> Result<BTreeMap<Partition, i64>, Error> {
+        const DOING: &str = "read where partitions end";
         let (settings, readers) = (self.settings.clone(), Arc::clone(&self.readers));
         let wanted = partitions.to_vec();
         blocking(move || {
             let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
             let reader = reader_of(&mut readers, &settings, View::All)?;
-            let failed = |error| Error::call("read where partitions end", error);
+            let failed = |error| Error::call(DOING, error);
             let questions = listed(&wanted, Offset::End).map_err(failed)?;
             let found = reader.offsets_for_times(questions, PATIENCE).map_err(failed)?;
-            let mut ends = BTreeMap::new();
-            for element in found.elements() {
-                let (topic, number) = (element.topic(), element.partition());
-                element.error().map_err(|error| failed(error).at(topic, Some(number), None))?;
-                if let Offset::Offset(end) = element.offset() {
-                    ends.insert(of(topic, number), end);
-                }
-            }
-            Ok(ends)
+            let ends = answered(&found, DOING)?.into_iter();
+            ends.map(|(partition, end)| Ok((partition, end?))).collect()
         })
         .await
     }
@@ -250,6 +233,9 @@ impl Cluster {
         view: View,
         read: impl Fn(&BorrowedMessage<'_>) -> T + Send + 'static,
     ) -> Result<BTreeMap<Partition, Option<T>>, Error> {
+        if places.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let mut topics: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
         for (Partition { topic, number }, offset) in places {
             topics.entry(topic.clone()).or_default().insert(*number, *offset);
@@ -340,6 +326,25 @@ fn first_records<T>(
     }
     reader.unassign().map_err(failed)?;
     Ok(found)
+}
+
+/// The offset of each partition; an error where there is none.
+fn answered(
+    found: &TopicPartitionList,
+    doing: &'static str,
+) -> Result<Vec<(Partition, Result<i64, Error>)>, Error> {
+    let mut offsets = Vec::with_capacity(found.count());
+    for element in found.elements() {
+        let place = |error: Error| error.at(element.topic(), Some(element.partition()), None);
+        element.error().map_err(|error| place(Error::call(doing, error)))?;
+        let none = KafkaError::OffsetFetch(Code::OffsetNotAvailable);
+        let offset = match element.offset() {
+            Offset::Offset(offset) => Ok(offset),
+            _ => Err(place(Error::call(doing, none))),
+        };
+        offsets.push((of(element.topic(), element.partition()), offset));
+    }
+    Ok(offsets)
 }
 
 fn listed(partitions: &[Partition], offset: Offset) -> Result<TopicPartitionList, KafkaError> {
