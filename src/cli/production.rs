@@ -30,8 +30,8 @@ const TEMPLATES_EVERY: Duration = Duration::from_secs(5);
 pub(super) async fn opened(production: &Production) -> anyhow::Result<(KafkaLog, PgStore)> {
     let store = store(production).await?;
     let registry = Registry::existing(store.database().clone()).await?;
-    let settings = Settings::new(&production.kafka)?;
-    let log = KafkaLog::new(registry, settings, production.kafka.log_topic());
+    let cluster = Cluster::new(&Settings::new(&production.kafka)?)?;
+    let log = KafkaLog::new(registry, cluster, production.kafka.log_topic());
     Ok((log, store))
 }
 

@@ -217,7 +217,8 @@ impl Reader {
             Some(Ok(message)) => {
                 let partition = message.partition().cast_unsigned();
                 let Some(waiting) = self.open.get(&partition) else { return };
-                match record_of(&self.topic, &message) {
+                let offset = message.offset().cast_unsigned();
+                match record_of(&self.topic, partition, offset, message.payload()) {
                     Ok(record) => {
                         if waiting.add(record, message.payload_len())
                             && let Ok(list) = self.one(partition, None)

@@ -389,7 +389,11 @@ fn decide(
     let positions = members::Positions::default();
     let shared = lanes::Shared {
         store: Arc::clone(&parts.store),
-        log: KafkaLog::new(parts.registry.clone(), settings.clone(), log_topic.clone()),
+        log: KafkaLog::new(
+            parts.registry.clone(),
+            kafka::Cluster::new(settings)?,
+            log_topic.clone(),
+        ),
         feed: feed::Feed::start(settings, log_topic.clone())?,
         positions: Arc::clone(&positions),
         outbox: parts.outbox.clone(),

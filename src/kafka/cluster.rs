@@ -27,6 +27,7 @@ const DRAIN_FAILED: Duration = Duration::from_millis(100);
 /// A Kafka cluster that is asked now and then. Nothing is connected before the first question.
 ///
 /// Every question is a call that blocks in librdkafka, so it is asked on a thread of its own.
+#[derive(Clone)]
 pub struct Cluster {
     pub(super) settings: Settings,
     asker: Arc<BaseConsumer<Context>>,

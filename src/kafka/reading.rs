@@ -133,34 +133,33 @@ pub struct Reading {
     next: i64,
 }
 
+impl Cluster {
+    /// Begins to read one stretch.
+    ///
+    /// # Errors
+    /// [`Error::Call`] if there can't be a client.
+    pub fn read(&self, stretch: Stretch) -> Result<Reading, Error> {
+        let consumer = client(&self.settings, std::slice::from_ref(&stretch))?;
+        Reading::over(&consumer, stretch)
+    }
+}
+
 impl Reading {
     /// Begins to read stretches, each for itself, over one client.
     ///
     /// # Errors
     /// [`Error::Call`] if there can't be a client.
     pub fn open(settings: &Settings, stretches: Vec<Stretch>) -> Result<Vec<Self>, Error> {
-        let failed = |error| Error::call("read a topic", error);
-        let mut config = settings.reader();
-        config.set("enable.partition.eof", "true");
-        config.set("queued.max.messages.kbytes", AHEAD_KBYTES);
-        let consumer: BaseConsumer<Context> =
-            config.create_with_context(Context::quiet()).map_err(failed)?;
-        let consumer = Arc::new(consumer);
-        let mut assignment = TopicPartitionList::new();
-        for Stretch { partition: Partition { topic, number }, from, .. } in &stretches {
-            assignment
-                .add_partition_offset(topic, *number, Offset::Offset(*from))
-                .map_err(failed)?;
-        }
-        consumer.assign(&assignment).map_err(failed)?;
-        let reading = |stretch: Stretch| {
-            let Partition { topic, number } = &stretch.partition;
-            let unknown = KafkaError::Subscription(format!("no partition {number} of {topic}"));
-            let queue = consumer.split_partition_queue(topic, *number);
-            let queue = queue.ok_or(unknown).map_err(failed)?;
-            Ok(Self { consumer: Arc::clone(&consumer), queue, next: stretch.from, stretch })
-        };
-        stretches.into_iter().map(reading).collect()
+        let consumer = client(settings, &stretches)?;
+        stretches.into_iter().map(|stretch| Self::over(&consumer, stretch)).collect()
+    }
+
+    fn over(consumer: &Arc<BaseConsumer<Context>>, stretch: Stretch) -> Result<Self, Error> {
+        let Partition { topic, number } = &stretch.partition;
+        let unknown = KafkaError::Subscription(format!("no partition {number} of {topic}"));
+        let queue = consumer.split_partition_queue(topic, *number);
+        let queue = queue.ok_or(unknown).map_err(|error| Error::call("read a topic", error))?;
+        Ok(Self { consumer: Arc::clone(consumer), queue, next: stretch.from, stretch })
     }
 
     /// What is being read.
@@ -213,4 +212,20 @@ impl Reading {
         let heard = self.consumer.context().heard().map(|(_, reason)| reason);
         Err(error.at(topic, Some(*number), Some(self.next)).with_heard(heard))
     }
+}
+
+/// A client that fetches these stretches.
+fn client(settings: &Settings, stretches: &[Stretch]) -> Result<Arc<BaseConsumer<Context>>, Error> {
+    let failed = |error| Error::call("read a topic", error);
+    let mut config = settings.reader();
+    config.set("enable.partition.eof", "true");
+    config.set("queued.max.messages.kbytes", AHEAD_KBYTES);
+    let consumer: BaseConsumer<Context> =
+        config.create_with_context(Context::quiet()).map_err(failed)?;
+    let mut assignment = TopicPartitionList::new();
+    for Stretch { partition: Partition { topic, number }, from, .. } in stretches {
+        assignment.add_partition_offset(topic, *number, Offset::Offset(*from)).map_err(failed)?;
+    }
+    consumer.assign(&assignment).map_err(failed)?;
+    Ok(Arc::new(consumer))
 }

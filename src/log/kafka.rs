@@ -5,15 +5,10 @@
 //! have gaps where Kafka keeps marks of transactions.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Mutex;
 
-use crate::kafka::{self, Context, Settings};
+use crate::kafka::{Cluster, Partition, Reading, Stretch};
 use crate::model::{ReleaseId, Timestamp};
 
 use super::{
@@ -21,40 +16,39 @@ use super::{
     ReleaseFiles, decode,
 };
 
-/// How long one poll waits.
-const POLL: Duration = Duration::from_millis(100);
-/// How many polls in a row may bring nothing though records must be there: a minute.
-const IN_VAIN_MAX: u32 = 600;
-/// How long a question to Kafka may take.
-const CALL: Duration = Duration::from_secs(10);
-
 /// The reading side of a log in Kafka, for `verify` and `why`. It belongs to no group.
 #[derive(Clone)]
 pub struct KafkaLog {
     registry: Registry,
-    settings: Settings,
+    cluster: Cluster,
     topic: String,
     /// Where the last reading ended; the next one mostly begins there.
     cursor: Arc<Mutex<Option<Cursor>>>,
 }
 
-/// A consumer in the middle of a partition.
+/// A reading in the middle of a partition.
 struct Cursor {
-    consumer: BaseConsumer<Context>,
     partition: u32,
+    reading: Reading,
     next: u64,
-    end: u64,
 }
 
 /// Turns a message of the log into its record.
 ///
 /// # Errors
 /// [`Error::Records`] with the place, if the bytes can't be read.
-pub fn record_of(topic: &str, message: &impl Message) -> Result<(u64, Record), Error> {
-    let partition = message.partition().cast_unsigned();
-    let offset = message.offset().cast_unsigned();
-    let mut records = decode(message.payload().unwrap_or_default())
-        .map_err(|source| Error::Records { path: topic.to_owned(), partition, offset, source })?;
+pub fn record_of(
+    topic: &str,
+    partition: u32,
+    offset: u64,
+    payload: Option<&[u8]>,
+) -> Result<(u64, Record), Error> {
+    let mut records = decode(payload.unwrap_or_default()).map_err(|source| Error::Records {
+        path: topic.to_owned(),
+        partition,
+        offset,
+        source,
+    })?;
     match (records.pop(), records.is_empty()) {
         (Some(record), true) => Ok((offset, record)),
         _ => Err(Error::Damaged {
@@ -67,8 +61,8 @@ pub fn record_of(topic: &str, message: &impl Message) -> Result<(u64, Record), E
 impl KafkaLog {
     /// A log that there is.
     #[must_use]
-    pub fn new(registry: Registry, settings: Settings, topic: String) -> Self {
-        Self { registry, settings, topic, cursor: Arc::default() }
+    pub fn new(registry: Registry, cluster: Cluster, topic: String) -> Self {
+        Self { registry, cluster, topic, cursor: Arc::default() }
     }
 
     /// What it is kept with.
@@ -76,68 +70,32 @@ impl KafkaLog {
     pub const fn registry(&self) -> &Registry {
         &self.registry
     }
+
+    /// Begins at an offset. The end is that of now.
+    async fn open(&self, partition: u32, from: u64) -> Result<Cursor, Error> {
+        let place = Partition { topic: self.topic.clone(), number: partition.cast_signed() };
+        let asked = std::slice::from_ref(&place);
+        let firsts = self.cluster.firsts(asked).await?;
+        let first = firsts.get(&place).map_or(0, |first| first.cast_unsigned());
+        if from < first {
+            let topic = self.topic.clone();
+            return Err(Error::HeadGone { topic, partition, from, first });
+        }
+        let end = self.cluster.ends(asked).await?.get(&place).copied().unwrap_or(0);
+        let stretch = Stretch { partition: place, from: from.cast_signed(), end };
+        let reading = self.cluster.read(stretch)?;
+        Ok(Cursor { partition, reading, next: from })
+    }
 }
 
 impl Cursor {
-    /// Begins at an offset. The end is that of now.
-    fn open(settings: &Settings, topic: &str, partition: u32, from: u64) -> Result<Self, Error> {
-        let failed = |error| {
-            let at = Some(partition.cast_signed());
-            kafka::Error::call("read the log", error).at(topic, at, Some(from.cast_signed()))
-        };
-        let mut config = settings.reader();
-        config.set("enable.partition.eof", "true");
-        config.set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer<Context> =
-            config.create_with_context(Context::quiet()).map_err(failed)?;
-        let at = partition.cast_signed();
-        let (first, end) = consumer.fetch_watermarks(topic, at, CALL).map_err(failed)?;
-        if from < first.cast_unsigned() {
-            return Err(Error::HeadGone {
-                topic: topic.to_owned(),
-                partition,
-                from,
-                first: first.cast_unsigned(),
-            });
-        }
-        let mut assignment = TopicPartitionList::new();
-        let start = Offset::Offset(from.cast_signed());
-        assignment.add_partition_offset(topic, at, start).map_err(failed)?;
-        consumer.assign(&assignment).map_err(failed)?;
-        Ok(Self { consumer, partition, next: from, end: end.cast_unsigned() })
-    }
-
     fn read(&mut self, topic: &str, records_min: usize) -> Result<Vec<(u64, Record)>, Error> {
         let mut records = Vec::new();
-        let mut in_vain = 0;
-        while records.len() < records_min.max(1) && self.next < self.end {
-            match self.consumer.poll(POLL) {
-                Some(Ok(message)) => {
-                    in_vain = 0;
-                    records.push(record_of(topic, &message)?);
-                    self.next = message.offset().cast_unsigned() + 1;
-                }
-                // What is left up to the end are marks of transactions.
-                Some(Err(KafkaError::PartitionEOF(_))) => self.next = self.end,
-                Some(Err(error)) => {
-                    let error = kafka::Error::call("read the log", error);
-                    in_vain += 1;
-                    if !error.is_transient() || in_vain > IN_VAIN_MAX {
-                        return Err(error
-                            .at(topic, Some(self.partition.cast_signed()), None)
-                            .into());
-                    }
-                }
-                None if in_vain > IN_VAIN_MAX => {
-                    let silent = KafkaError::MessageConsumption(
-                        rdkafka::error::RDKafkaErrorCode::OperationTimedOut,
-                    );
-                    return Err(kafka::Error::call("read the log", silent)
-                        .at(topic, Some(self.partition.cast_signed()), None)
-                        .into());
-                }
-                None => in_vain += 1,
-            }
+        while records.len() < records_min.max(1) {
+            let Some(fetched) = self.reading.read()? else { break };
+            let offset = fetched.offset.cast_unsigned();
+            records.push(record_of(topic, self.partition, offset, fetched.payload.as_deref())?);
+            self.next = offset + 1;
         }
         Ok(records)
     }
@@ -156,12 +114,12 @@ impl ReadLog for KafkaLog {
     ) -> Result<Vec<(u64, Record)>, Error> {
         let mut cursor = self.cursor.lock().await;
         let known = cursor.take().filter(|at| at.partition == partition && at.next <= from);
-        let (settings, topic) = (self.settings.clone(), self.topic.clone());
+        let mut at = match known {
+            Some(known) => known,
+            None => self.open(partition, from).await?,
+        };
+        let topic = self.topic.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let mut at = match known {
-                Some(known) => known,
-                None => Cursor::open(&settings, &topic, partition, from)?,
-            };
             let mut records = at.read(&topic, records_min)?;
             records.retain(|(offset, _)| *offset >= from);
             Ok::<_, Error>((at, records))
