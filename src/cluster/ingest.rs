@@ -42,6 +42,8 @@ const FIRST: Duration = Duration::from_millis(100);
 /// How long another record is waited for: what is fetched comes in parts, and a batch costs two
 /// transactions.
 const MORE: Duration = Duration::from_millis(20);
+/// How often it is looked whether records have arrived.
+const LOOK: Duration = Duration::from_millis(1);
 /// How long one call about a transaction may take.
 const CALL: Duration = Duration::from_secs(30);
 /// How often a step of a transaction is tried, if Kafka says that this may help.
@@ -268,6 +270,7 @@ impl Ingest {
         }
         let group = running.group.as_ref().ok_or(KafkaError::Canceled)?;
         again(|| producer.send_offsets_to_transaction(&offsets, group, CALL))?;
+        arrive(producer);
         again(|| producer.commit_transaction(CALL))
     }
 
@@ -323,6 +326,18 @@ fn send(
     let bytes = encode(std::slice::from_ref(record)).map_err(|_| KafkaError::Canceled)?;
     let partition = customer.partition(partitions).cast_signed();
     enqueue(producer, BaseRecord::to(topic).partition(partition).key(&key[..]).payload(&bytes[..]))
+}
+
+/// Waits until what was handed over has arrived, or failed. The client's commit waits for that, too,
+/// but looks every 100 ms only, which is most of what a batch takes.
+fn arrive(producer: &BaseProducer<Context>) {
+    let most = CALL.as_millis() / LOOK.as_millis();
+    for _ in 0..most {
+        if producer.in_flight_count() == 0 {
+            break;
+        }
+        producer.poll(LOOK);
+    }
 }
 
 fn enqueue<K: ToBytes + ?Sized>(
