@@ -53,6 +53,10 @@ const CONNECTIONS: u64 = 8;
 const INPUT_PARTITIONS: i32 = 6;
 const LOG_PARTITIONS: u32 = 12;
 const LOOK: Duration = Duration::from_millis(20);
+/// Raw records that are identified.
+const TAKEN_IN: &str = "SELECT coalesce(sum(next), 0)::bigint FROM inputs WHERE source <> 65535";
+/// Offsets of the log that are read.
+const READ: &str = "SELECT coalesce(sum(end_offset), 0)::bigint FROM lanes";
 
 fn main() {
     let events = argument().map_or(size(EVENTS), |events| {
@@ -63,26 +67,26 @@ fn main() {
     let append_time = &[("message.timestamp.type", "LogAppendTime")];
     let topic = runtime.block_on(kafka.topic("web", INPUT_PARTITIONS, append_time));
     fill(&kafka.client().create().unwrap(), &topic, events);
+    // No record is younger, as the clock of this machine is the broker's, too.
+    let filled = SystemClock.now();
     bare(&kafka.client(), &topic, events);
     runtime.block_on(async {
         let site = Site::new(kafka.bootstrap(), &postgres.fresh_database(), &topic).await;
-        let started = Instant::now();
         let ingest = site.start(true, false);
-        site.taken_in(events).await;
-        report("ingest to log", events, started.elapsed());
+        let begun = site.begun(TAKEN_IN).await;
+        site.reaches(TAKEN_IN, events.cast_signed()).await;
+        report("ingest to log", events, begun.elapsed());
         ingest.end().await;
         let lanes = site.start(true, true);
-        // From the first of the lanes to the last checkpoint.
-        let started = Instant::now();
-        site.applied().await;
-        report("log to checkpoint", events, started.elapsed());
+        let begun = site.begun(READ).await;
+        site.applied(filled).await;
+        report("log to checkpoint", events, begun.elapsed());
         lanes.end().await;
         let site = Site::new(kafka.bootstrap(), &postgres.fresh_database(), &topic).await;
-        let started = Instant::now();
         let both = site.start(true, true);
-        site.taken_in(events).await;
-        site.applied().await;
-        report("ingest to checkpoint", events, started.elapsed());
+        let begun = site.begun(TAKEN_IN).await;
+        site.applied(filled).await;
+        report("ingest to checkpoint", events, begun.elapsed());
         both.end().await;
         one_by_one(&postgres.fresh_database(), events.min(size(ONE_BY_ONE))).await;
     });
@@ -239,23 +243,22 @@ impl Site {
         sqlx::query(sql).fetch_one(&mut database).await.unwrap().get(0)
     }
 
-    /// Returns once all of the topic is identified.
-    async fn taken_in(&self, events: u64) {
-        let sql = "SELECT coalesce(sum(next), 0)::bigint FROM inputs WHERE source <> 65535";
-        while self.number(sql).await < events.cast_signed() {
+    async fn reaches(&self, sql: &'static str, least: i64) {
+        while self.number(sql).await < least {
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Returns once every lane has applied all that happened up to now.
-    async fn applied(&self) {
-        let now = SystemClock.now().ms();
-        let sql = "SELECT coalesce(min(coalesce(watermark, 0)), 0) FROM lanes";
-        while self.number("SELECT count(*) FROM lanes").await < i64::from(LOG_PARTITIONS)
-            || self.number(sql).await < now
-        {
-            tokio::time::sleep(LOOK).await;
-        }
+    /// When it began to move, which is when a worker that starts has joined its consumer groups.
+    async fn begun(&self, sql: &'static str) -> Instant {
+        self.reaches(sql, 1).await;
+        Instant::now()
+    }
+
+    /// Returns once every lane has applied all that happened up to this time.
+    async fn applied(&self, time: Timestamp) {
+        self.reaches("SELECT count(*) FROM lanes", i64::from(LOG_PARTITIONS)).await;
+        self.reaches("SELECT min(coalesce(watermark, 0)) FROM lanes", time.ms()).await;
     }
 }
 
