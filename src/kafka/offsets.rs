@@ -37,6 +37,9 @@ pub struct Appended {
     pub at: Timestamp,
 }
 
+/// An offset of each partition; an error where there is none.
+type Answers = Vec<(Partition, Result<i64, Error>)>;
+
 impl Cluster {
     /// All partitions of topics.
     ///
@@ -115,7 +118,7 @@ impl Cluster {
         doing: &'static str,
         partitions: &[Partition],
         which: Offset,
-    ) -> Result<Vec<(Partition, Result<i64, Error>)>, Error> {
+    ) -> Result<Answers, Error> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
@@ -328,11 +331,7 @@ fn first_records<T>(
     Ok(found)
 }
 
-/// The offset of each partition; an error where there is none.
-fn answered(
-    found: &TopicPartitionList,
-    doing: &'static str,
-) -> Result<Vec<(Partition, Result<i64, Error>)>, Error> {
+fn answered(found: &TopicPartitionList, doing: &'static str) -> Result<Answers, Error> {
     let mut offsets = Vec::with_capacity(found.count());
     for element in found.elements() {
         let place = |error: Error| error.at(element.topic(), Some(element.partition()), None);
