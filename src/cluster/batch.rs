@@ -8,7 +8,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use crate::decode::{Decode, Raw, decode_message};
 use crate::engine::CustomerState;
 use crate::identity::{Identify, Rejected};
-use crate::log::{DeadLetter, Held, Identified, Kept, Record, Registry, Taken, decode};
+use crate::log::{self, DeadLetter, Held, Identified, Kept, Record, Registry, Taken, decode};
 use crate::model::{CustomerId, Event, EventName, OWN_SOURCE, Text, Tie, Timestamp};
 use crate::store::{self, Ledger, PgLedger};
 
@@ -79,11 +79,16 @@ impl Intake {
         let mut raws: Vec<&[u8]> = Vec::new();
         let mut places: BTreeMap<(usize, i32), usize> = BTreeMap::new();
         for message in messages {
-            let Some(input) = self.input(message.topic()) else { continue };
-            let place = (input, message.partition());
-            let Some(right) = held.get(&place) else { continue };
+            let (input, partition) = (self.input(message.topic()), message.partition());
+            let right = input.and_then(|input| Some((input, held.get(&(input, partition))?)));
+            let Some((input, right)) = right else {
+                // What this worker has not taken is read again, by whoever has.
+                let source_number = input.map_or(FEEDBACK, |input| self.sources[input].number);
+                let partition = partition.cast_unsigned();
+                return Err(log::Error::Taken { source_number, partition }.into());
+            };
             let offset = message.offset().cast_unsigned();
-            let part = *places.entry(place).or_insert_with(|| {
+            let part = *places.entry((input, partition)).or_insert_with(|| {
                 parts.push(Part { held: *right, from: offset, next: offset });
                 parts.len() - 1
             });

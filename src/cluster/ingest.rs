@@ -116,7 +116,7 @@ impl Ingest {
                 Err(error) if error.is_transient() => {
                     pause.tell("ingest waits", &error);
                     std::thread::sleep(pause.next());
-                    self.rewind(&mut running, handle)?;
+                    self.rewind(&mut running, handle, stop)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -195,9 +195,17 @@ impl Ingest {
     }
 
     /// Goes back to where the inputs' offsets are committed, after a batch that was not.
-    fn rewind(&self, running: &mut Running, handle: &Handle) -> Result<(), Error> {
+    fn rewind(
+        &self,
+        running: &mut Running,
+        handle: &Handle,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<(), Error> {
         let mut pause = Pause::default();
         loop {
+            if *stop.borrow() {
+                return Ok(());
+            }
             match self.try_rewind(running, handle) {
                 Err(error) if error.is_transient() => {
                     tracing::debug!(%error, "going back waits");
@@ -356,7 +364,8 @@ fn enqueue<K: ToBytes + ?Sized>(
     }
 }
 
-/// The records that are there, up to a batch.
+/// The records that are there, up to a batch. A poll in which partitions change hands brings no
+/// record, so what was polled before that is of those that this worker had.
 fn poll(consumer: &BaseConsumer<Hands>) -> Result<Vec<BorrowedMessage<'_>>, Error> {
     let mut messages = Vec::new();
     let mut bytes = 0;
