@@ -213,3 +213,20 @@ CREATE TABLE ticker (
     ticked_at bigint
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 INSERT INTO ticker DEFAULT VALUES;
+
+-- One row: the level at which is written now. A build that does not speak it must not run.
+CREATE TABLE upgrade (
+    only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    level     int     NOT NULL,
+    build     text    NOT NULL,     -- the build that raised it
+    raised_at bigint  NOT NULL
+);
+
+-- Workers that live, or did within the last hour; times are the database's own.
+CREATE TABLE workers (
+    instance   text   COLLATE "C" PRIMARY KEY,      -- new at each start
+    build      text   NOT NULL,
+    level      int    NOT NULL,     -- the highest it speaks
+    started_at bigint NOT NULL,
+    seen_at    bigint NOT NULL      -- when it last said that it lives
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);

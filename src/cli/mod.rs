@@ -28,6 +28,7 @@ mod table;
 mod talk;
 mod topics;
 mod traces;
+mod upgrade;
 mod verify;
 mod why;
 
@@ -102,6 +103,7 @@ enum Command {
     Config(config::Args),
     Doctor(doctor::Args),
     Migrate(migrate::Args),
+    Upgrade(upgrade::Args),
     Generate(generate::Args),
 }
 
@@ -143,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&args, config),
         Command::Doctor(args) => doctor::run(&args, config),
         Command::Migrate(args) => migrate::run(&args, config),
+        Command::Upgrade(args) => upgrade::run(&args, config),
         Command::Generate(args) => generate::run(&args),
     };
     match done {

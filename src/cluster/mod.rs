@@ -14,6 +14,7 @@ mod door;
 mod feed;
 mod ingest;
 mod lanes;
+mod lives;
 mod members;
 mod observe;
 mod ready;
@@ -207,6 +208,9 @@ impl Pause {
 /// # Errors
 /// [`Error`] with what to do about it.
 pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let (database, instance) = (parts.store.database().clone(), parts.options.instance.clone());
+    let lives = lives::Lives { database, instance };
+    lives.begin().await?;
     let failed = |error| kafka::Error::call("set up a producer", error);
     let producer: FutureProducer<Context> =
         parts.settings.producer().create_with_context(Context::new()).map_err(failed)?;
@@ -215,6 +219,7 @@ pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<()
     let mut tasks = Tasks::default();
     parts.metrics.postgres_retries(parts.store.database().transient_failures());
     tokio::spawn(Arc::clone(&parts.metrics).watch(Arc::clone(&parts.store), halted.clone()));
+    tasks.spawn("telling that it lives", lives.run(halted.clone()));
     let delivery = parts.delivery.take().filter(|_| parts.options.roles.deliver);
     if parts.options.roles.ingest {
         ingest(&parts, &producer, &halted, &mut tasks).await?;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Build;
+
 /// Why the database can't do what was asked, each with the way out. No text holds a password.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -65,15 +67,36 @@ pub enum Error {
         /// In Postgres's words.
         detail: String,
     },
-    /// Written by a later build.
+    /// Written as only a later build reads it.
     #[error(
-        "{place} was migrated by a later build of Waypost (migration {version}); use that build or a later one"
+        "{place} is written at level {level} since Waypost {by} finished its upgrade, and this \
+         build ({}) speaks no level above {}: run Waypost {by} or a later one", build.name, build.level
     )]
     Newer {
         /// Which database.
         place: Arc<str>,
-        /// The unknown migration.
-        version: i64,
+        /// Its level.
+        level: u32,
+        /// The build that raised it.
+        by: String,
+        /// The build that may not.
+        build: Build,
+    },
+    /// Written as an earlier build does, which this one can't do any more.
+    #[error(
+        "{place} is written at level {level}, as Waypost {by} does, and this build ({}) speaks none \
+         below {}: run a release between the two first, up to `waypost upgrade finish`",
+        build.name, build.lowest
+    )]
+    Skipped {
+        /// Which database.
+        place: Arc<str>,
+        /// Its level.
+        level: u32,
+        /// The build that raised it.
+        by: String,
+        /// The build that may not.
+        build: Build,
     },
     /// A migration that this build knows otherwise.
     #[error(

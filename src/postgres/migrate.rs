@@ -1,9 +1,13 @@
 //! Bringing the tables up to date, once, however many processes start together.
+//!
+//! A migration only expands: what builds before it do goes on working. So a database with
+//! migrations that this build does not know is fine, as long as its level is one that the build
+//! speaks ([`Postgres::admits`]).
 
 use ring::rand::SecureRandom;
 use sqlx::PgConnection;
 
-use super::{Error, Postgres, query, query_as, query_scalar};
+use super::{Build, Error, Postgres, query, query_as, query_scalar};
 
 /// Number, name and SQL of every migration, in order.
 const MIGRATIONS: &[(i64, &str, &str)] =
@@ -28,11 +32,15 @@ impl Postgres {
     /// create tables.
     ///
     /// # Errors
-    /// [`Error::Newer`] or [`Error::Changed`] for a database of another build,
+    /// [`Error::Newer`], [`Error::Skipped`] or [`Error::Changed`] for a database of another build,
     /// [`Error::NotAllowed`] if something is to be applied and the role may not,
     /// [`Error::Foreign`] beside another program's tables, and what else Postgres says.
     pub async fn migrate(&self) -> Result<(), Error> {
-        if self.missing().await?.is_empty() {
+        let missing = self.missing().await?;
+        if missing.len() < MIGRATIONS.len() {
+            self.admits(&Build::THIS).await?;
+        }
+        if missing.is_empty() {
             return Ok(());
         }
         let failed = self.failed(DOING);
@@ -61,16 +69,17 @@ impl Postgres {
             .execute(&mut *transaction)
             .await
             .map_err(&failed)?;
+        self.begin_level(&mut transaction).await?;
         transaction.commit().await.map_err(failed)
     }
 
-    /// Sees that the tables are those of this build.
+    /// Sees that this build can work on the tables.
     ///
     /// # Errors
-    /// [`Error::Older`], [`Error::Newer`] or [`Error::Changed`] if they are not.
+    /// [`Error::Older`], [`Error::Newer`], [`Error::Skipped`] or [`Error::Changed`] if it can't.
     pub async fn check(&self) -> Result<(), Error> {
         match self.missing().await?.first() {
-            None => Ok(()),
+            None => self.admits(&Build::THIS).await,
             Some((version, ..)) => Err(Error::Older {
                 place: self.place.clone(),
                 detail: format!("migration {version} was not applied"),
@@ -97,14 +106,11 @@ impl Postgres {
                 .fetch_all(connection)
                 .await
                 .map_err(self.failed(READING))?;
-        for (version, sum) in &applied {
-            let place = self.place.clone();
-            match MIGRATIONS.iter().find(|(known, ..)| known == version) {
-                None => return Err(Error::Newer { place, version: *version }),
-                Some((_, _, sql)) if checksum(sql) != *sum => {
-                    return Err(Error::Changed { place, version: *version });
-                }
-                Some(_) => {}
+        let newest = MIGRATIONS.last().map_or(0, |(version, ..)| *version);
+        for (version, sum) in applied.iter().filter(|(version, _)| *version <= newest) {
+            let known = MIGRATIONS.iter().find(|(known, ..)| known == version);
+            if known.is_none_or(|(_, _, sql)| checksum(sql) != *sum) {
+                return Err(Error::Changed { place: self.place.clone(), version: *version });
             }
         }
         let is_missing = |(version, ..): &&(i64, &str, &str)| {

@@ -6,8 +6,10 @@
 
 mod error;
 mod migrate;
+mod upgrade;
 
 pub use error::Error;
+pub use upgrade::{Build, Finished, LIVES_MS, Level, LiveWorker};
 
 use std::str::FromStr;
 use std::sync::Arc;

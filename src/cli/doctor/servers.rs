@@ -76,7 +76,7 @@ pub(super) async fn postgres(configured: &config::Postgres) -> Vec<Line> {
         Err(error) => return vec![Line::failed("postgres", &error)],
     };
     lines.push(match database.check().await {
-        Ok(()) => Line::ok("tables", "are those of this build"),
+        Ok(()) => Line::ok("tables", "are as this build needs them"),
         Err(error @ PostgresError::Older { .. }) => Line::warning("tables", error.to_string()),
         Err(error) => Line::failed("tables", &error),
     });

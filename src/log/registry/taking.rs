@@ -7,13 +7,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 
-use serde::{Deserialize, Serialize};
-
 use crate::model::Timestamp;
 use crate::postgres::{Transaction, query, query_as, query_scalar, text};
 
 use super::super::packed::holds;
-use super::super::{DeadLetter, Error, GraphRow, Record};
+use super::super::{DeadLetter, Error, GraphRow, Record, RecordError, decode, encode};
 use super::{Registry, graph};
 
 /// Most bytes of what is kept of an input, once unpacked.
@@ -35,7 +33,7 @@ pub struct Held {
 pub type Identified = BTreeMap<u64, Kept>;
 
 /// What one position came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
     /// The records, in order.
     pub records: Vec<Record>,
@@ -336,8 +334,13 @@ impl Taking<'_> {
     }
 }
 
+/// Records are kept as they are in the log, so that they are read like those.
 fn pack(identified: &Identified) -> Result<Vec<u8>, String> {
-    let plain = postcard::to_allocvec(identified).map_err(|error| error.to_string())?;
+    let records = |(at, kept): (&u64, &Kept)| Ok((*at, encode(&kept.records)?));
+    let encoded: Result<BTreeMap<u64, Vec<u8>>, RecordError> =
+        identified.iter().map(records).collect();
+    let encoded = encoded.map_err(|error| error.to_string())?;
+    let plain = postcard::to_allocvec(&encoded).map_err(|error| error.to_string())?;
     zstd::bulk::compress(&plain, 1).map_err(|error| error.to_string())
 }
 
@@ -347,5 +350,9 @@ fn unpack(packed: &[u8]) -> Result<Identified, String> {
     let mut plain = Vec::new();
     let limited = &mut unpacked.take(IDENTIFIED_BYTES_MAX);
     limited.read_to_end(&mut plain).map_err(|error| wrong(&error))?;
-    postcard::from_bytes(&plain).map_err(|error| wrong(&error))
+    let encoded: BTreeMap<u64, Vec<u8>> =
+        postcard::from_bytes(&plain).map_err(|error| wrong(&error))?;
+    let kept = |(at, bytes): (u64, Vec<u8>)| Ok((at, Kept { records: decode(&bytes)? }));
+    let kept: Result<Identified, RecordError> = encoded.into_iter().map(kept).collect();
+    kept.map_err(|error| wrong(&error))
 }

@@ -10,3 +10,4 @@ mod site;
 mod snapshot;
 mod storm;
 mod topics;
+mod upgrade;

@@ -207,6 +207,15 @@ consent: [ {{ channel: email, mode: opt_in }} ]
         })
     }
 
+    /// Changes the database by hand.
+    pub(crate) fn execute(&self, sql: &str) {
+        in_runtime(async {
+            let mut database = PgConnection::connect(&self.database).await.expect("Postgres");
+            let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut database).await;
+            done.expect("it is changed");
+        });
+    }
+
     /// Pairs of texts that a query of the database gives.
     pub(crate) fn pairs(&self, sql: &str) -> Vec<(String, i64)> {
         in_runtime(async {

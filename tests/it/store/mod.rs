@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod all_at_once;
+pub(crate) mod builds;
 mod on_a_server;
 mod on_disk;
 

@@ -27,13 +27,13 @@ pub(crate) async fn fresh() -> PgStore {
     open(&support::postgres().fresh_database(), 4).await
 }
 
-async fn open(url: &str, connections: u32) -> PgStore {
+pub(super) async fn open(url: &str, connections: u32) -> PgStore {
     let database = Postgres::connect(url, None, connections).await.unwrap();
     database.migrate().await.unwrap();
     PgStore::new(database)
 }
 
-async fn execute(url: &str, sql: &str) {
+pub(super) async fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     connection.execute(AssertSqlSafe(sql)).await.unwrap();
     connection.close().await.unwrap();
@@ -275,10 +275,7 @@ async fn a_role_without_rights_works_once_another_has_migrated() {
 #[tokio::test]
 async fn databases_of_other_builds_and_programs_are_refused() {
     for (change, told) in [
-        (
-            "INSERT INTO waypost_migrations (version, name, checksum) VALUES (99, 'x', '')",
-            "a later build",
-        ),
+        ("UPDATE upgrade SET level = 99, build = '9.9.9'", "run Waypost 9.9.9 or a later one"),
         ("UPDATE waypost_migrations SET checksum = ''", "another form of migration 1"),
         ("DROP TABLE waypost_migrations", "tables of another program"),
     ] {
