@@ -26,7 +26,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use sqlx::{Connection, PgConnection, Row};
 use tokio::sync::watch;
 use waypost::cluster::{self, Input, Options, Parts, Roles};
-use waypost::config::Kafka as KafkaConfig;
+use waypost::config::{Kafka as KafkaConfig, Keep};
 use waypost::decode::Auto;
 use waypost::journey::{Rules, SourceFile};
 use waypost::kafka::{Cluster, Settings};
@@ -232,6 +232,7 @@ impl Site {
                 grace_ms: 1_000,
                 checkpoint_records: 5_000,
                 cache_bytes: 256 << 20,
+                keep: Keep { messages: None, trace: None, dead_letters: None },
             },
         };
         let (stop, stopped) = watch::channel(false);

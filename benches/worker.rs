@@ -148,6 +148,7 @@ async fn parts(folder: &Path) -> (Parts<SystemClock>, LogReader, SqliteLedger) {
         grace_ms: size(config.ticks.grace_ms.unsigned_abs()).cast_signed(),
         checkpoint_records: config.checkpoint.records as usize,
         cache_bytes: usize::try_from(config.cache_bytes).unwrap(),
+        keep: None,
     };
     let listener = worker::listen("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
     let ledger = store.ledger().clone();

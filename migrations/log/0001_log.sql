@@ -60,7 +60,7 @@ CREATE TABLE positions (
 
 -- What could not become an event.
 CREATE TABLE dead_letters (
-    id         INTEGER PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     source     INTEGER NOT NULL,
     partition  INTEGER NOT NULL,
     position   INTEGER NOT NULL,
@@ -70,6 +70,7 @@ CREATE TABLE dead_letters (
     at         INTEGER NOT NULL,    -- milliseconds since 1970, UTC
     retried_at INTEGER              -- when it was handed in again
 );
+CREATE INDEX dead_letters_by_time ON dead_letters (at);
 
 -- Outbox records that arrived, so that one relayed twice counts once.
 CREATE TABLE received (

@@ -56,6 +56,7 @@ CREATE TABLE messages (
 -- The same decision can't be kept twice.
 CREATE UNIQUE INDEX messages_by_id ON messages (message);
 CREATE INDEX messages_by_customer ON messages (customer);
+CREATE INDEX messages_by_time ON messages (at);
 CREATE INDEX messages_by_partition ON messages (partition, seq);
 -- Reports count without reading the messages themselves.
 CREATE INDEX messages_by_journey ON messages (journey, step, status, reason, outcome, at);
@@ -74,6 +75,7 @@ CREATE TABLE trace (
     detail   text                   -- NULL once erased
 );
 CREATE INDEX trace_by_customer ON trace (customer);
+CREATE INDEX trace_by_time ON trace (at) WHERE kind <> 'merged';
 CREATE INDEX trace_by_journey ON trace (journey, kind, reason) WHERE journey IS NOT NULL;
 
 -- Records on their way to the log; a row goes when the log has it. Any worker relays any row.
@@ -130,6 +132,15 @@ CREATE TABLE holds (
     at   bigint NOT NULL,
     PRIMARY KEY (kind, name)
 );
+
+-- One row: what was removed because it was kept long enough, and who does that.
+CREATE TABLE kept (
+    only_row      boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    messages_from bigint,           -- messages that were due before may have been removed
+    worker        text,             -- whose turn it is
+    worked_at     bigint            -- when it last took it
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+INSERT INTO kept DEFAULT VALUES;
 
 -- The log's registry. The records themselves are in Kafka.
 
@@ -205,6 +216,7 @@ CREATE TABLE dead_letters (
     retried_at bigint,              -- when it was handed in again
     UNIQUE (source, partition, position)
 );
+CREATE INDEX dead_letters_by_time ON dead_letters (at);
 
 -- One row: how far time is known, and when that was last looked at.
 CREATE TABLE ticker (

@@ -26,7 +26,7 @@ CREATE INDEX states_by_due ON states (partition, next_due) WHERE next_due IS NOT
 
 -- One row a message; seq is the order of deciding.
 CREATE TABLE messages (
-    seq        INTEGER PRIMARY KEY,
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
     message    BLOB    NOT NULL,
     partition  INTEGER NOT NULL,
     customer   BLOB    NOT NULL,
@@ -53,6 +53,7 @@ CREATE TABLE messages (
 -- The same decision can't be kept twice.
 CREATE UNIQUE INDEX messages_by_id ON messages (message);
 CREATE INDEX messages_by_customer ON messages (customer);
+CREATE INDEX messages_by_time ON messages (at);
 -- Reports count without reading the messages themselves.
 CREATE INDEX messages_by_journey ON messages (journey, step, status, reason, outcome, at);
 
@@ -70,6 +71,7 @@ CREATE TABLE trace (
     detail   TEXT                   -- NULL once erased
 );
 CREATE INDEX trace_by_customer ON trace (customer);
+CREATE INDEX trace_by_time ON trace (at) WHERE kind <> 'merged';
 CREATE INDEX trace_by_journey ON trace (journey, kind, reason) WHERE journey IS NOT NULL;
 
 -- Records on their way to the log; a row goes when the log has it.
@@ -82,7 +84,8 @@ CREATE TABLE outbox (
 -- One row.
 CREATE TABLE store (
     secret_key BLOB    NOT NULL CHECK (length(secret_key) = 32),   -- keys the hashes of addresses and the links that unsubscribe
-    last_lease INTEGER NOT NULL                                    -- grows with each claim, so that no two are alike
+    last_lease INTEGER NOT NULL,                                   -- grows with each claim, so that no two are alike
+    messages_from INTEGER                                          -- messages that were due before may have been removed
 );
 INSERT INTO store (secret_key, last_lease) VALUES (randomblob(32), 0);
 

@@ -126,6 +126,7 @@ pub(super) async fn serve(
             grace_ms: config.ticks.grace_ms,
             checkpoint_records: config.checkpoint.records as usize,
             cache_bytes: usize::try_from(config.cache_bytes).unwrap_or(usize::MAX),
+            keep: config.keep,
         },
     };
     say(&format!("listening on http://{address}"));

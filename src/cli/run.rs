@@ -280,6 +280,7 @@ fn options(args: &Args, config: &Config) -> anyhow::Result<Options> {
         grace_ms: config.ticks.grace_ms,
         checkpoint_records: config.checkpoint.records as usize,
         cache_bytes: usize::try_from(config.cache_bytes).unwrap_or(usize::MAX),
+        keep: Some(config.keep),
     })
 }
 

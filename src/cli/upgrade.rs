@@ -20,6 +20,7 @@ use super::{Outcome, production, setup};
 ///
 /// Examples:
 ///   waypost upgrade status
+///   waypost upgrade status --json
 ///   waypost upgrade finish
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]

@@ -65,6 +65,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
             "messages": report.messages,
             "states": report.states,
             "erased": report.erased,
+            "removed": report.removed,
             "differences": report.differences,
             "first": report.first,
             "other_builds": report.other_builds,
@@ -84,6 +85,12 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
         grouped(report.states),
         grouped(report.erased),
     ));
+    if report.removed > 0 {
+        say(&format!(
+            "{} messages were not compared: they were kept as long as `keep.messages` says",
+            grouped(report.removed)
+        ));
+    }
     match report.first {
         None => {
             say("no difference");

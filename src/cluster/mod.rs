@@ -30,13 +30,14 @@ use rdkafka::producer::FutureProducer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
+use crate::config::Keep;
 use crate::decode::Decode;
 use crate::deliver::Delivery;
 use crate::kafka::{self, Context, Settings};
 use crate::log::{KafkaLog, Registry};
 use crate::metrics::Metrics;
 use crate::store::{Outgoing, PgStore};
-use crate::worker::{Clock, STOP_MAX, within_time};
+use crate::worker::{Clock, Keeping, STOP_MAX, within_time};
 
 pub use door::{Door, Gathered};
 pub use ready::{Readiness, Shares};
@@ -106,6 +107,8 @@ pub struct Options {
     pub checkpoint_records: usize,
     /// How much of the states is kept in memory, in bytes, over all lanes.
     pub cache_bytes: usize,
+    /// How long what is over is kept.
+    pub keep: Keep,
 }
 
 /// What a worker does.
@@ -220,6 +223,16 @@ pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<()
     parts.metrics.postgres_retries(parts.store.database().transient_failures());
     tokio::spawn(Arc::clone(&parts.metrics).watch(Arc::clone(&parts.store), halted.clone()));
     tasks.spawn("telling that it lives", lives.run(halted.clone()));
+    let keeping = Keeping {
+        store: Arc::clone(&parts.store),
+        letters: parts.registry.clone(),
+        keep: parts.options.keep,
+        worker: parts.options.instance.clone(),
+        clock: Arc::clone(&parts.clock),
+        metrics: Arc::clone(&parts.metrics),
+    };
+    // A stop does not wait for it.
+    tokio::spawn(keeping.run(halted.clone()));
     let delivery = parts.delivery.take().filter(|_| parts.options.roles.deliver);
     if parts.options.roles.ingest {
         ingest(&parts, &producer, &halted, &mut tasks).await?;

@@ -16,11 +16,11 @@ use super::env;
 use super::production;
 use super::settings::origins;
 use super::syntax::{
-    CheckpointSyntax, ConfigFile, ConsentSyntax, HttpSyntax, InputSyntax, LimitSyntax, ShopSyntax,
-    StoreSyntax, TicksSyntax,
+    CheckpointSyntax, ConfigFile, ConsentSyntax, HttpSyntax, InputSyntax, KeepSyntax, LimitSyntax,
+    ShopSyntax, StoreSyntax, TicksSyntax,
 };
-use super::words::{FilePath, FormatWord};
-use super::{Checkpoint, Config, Http, Input, InputFormat, Origins, Store, Ticks};
+use super::words::{FilePath, FormatWord, KeptFor};
+use super::{Checkpoint, Config, Http, Input, InputFormat, Keep, Origins, Store, Ticks};
 
 /// The most partitions of a log.
 pub const PARTITIONS_MAX: u32 = 256;
@@ -35,6 +35,12 @@ const CACHE_BYTES_DEFAULT: u64 = 256_000_000;
 const TICK_EVERY_MS_DEFAULT: i64 = SECOND_MS;
 const GRACE_MS_DEFAULT: i64 = 10 * SECOND_MS;
 const CHECKPOINT_RECORDS_DEFAULT: u32 = 20_000;
+/// Messages and trace together, so that reports count the same time of both: over a year, to compare
+/// with the last one.
+const KEEP_DAYS_DEFAULT: i32 = 400;
+const KEEP_LETTERS_DAYS_DEFAULT: i32 = 30;
+/// Bounces and complaints name the message: until they have come its address is needed.
+const KEEP_MESSAGES_DAYS_MIN: i32 = 7;
 
 /// The longest time between two ticks.
 const TICK_EVERY_MS_MAX: i64 = 10 * MINUTE_MS;
@@ -114,6 +120,7 @@ impl Lower<'_> {
             http: self.http(syntax.http),
             ticks: self.ticks(syntax.ticks),
             checkpoint: self.checkpoint(syntax.checkpoint),
+            keep: self.keep(syntax.keep),
             cache_bytes: syntax.cache_bytes.map_or(CACHE_BYTES_DEFAULT, |size| size.value.0),
             default_shop,
             shops,
@@ -239,6 +246,33 @@ impl Lower<'_> {
             self.fail(Code::BadValue, &records.span, message, "leave it out for 20000");
         }
         Checkpoint { records: records.map_or(CHECKPOINT_RECORDS_DEFAULT, |records| records.value) }
+    }
+
+    fn keep(&mut self, keep: Option<KeepSyntax>) -> Keep {
+        let keep = keep.map(|keep| (keep.messages, keep.trace, keep.dead_letters));
+        let (messages, trace, letters) = keep.unwrap_or_default();
+        Keep {
+            messages: self.kept(messages, KEEP_DAYS_DEFAULT, KEEP_MESSAGES_DAYS_MIN),
+            trace: self.kept(trace, KEEP_DAYS_DEFAULT, 1),
+            dead_letters: self.kept(letters, KEEP_LETTERS_DAYS_DEFAULT, 1),
+        }
+    }
+
+    fn kept(
+        &mut self,
+        written: Option<Spanned<KeptFor>>,
+        default_days: i32,
+        min_days: i32,
+    ) -> Option<Delay> {
+        let Some(Spanned { value: KeptFor(kept), span }) = written else {
+            return Some(Delay::days(default_days));
+        };
+        let min = Delay::days(min_days);
+        if kept.is_some_and(|kept| kept.nominal_ms() < min.nominal_ms()) {
+            let help = format!("write at least {min}, or `forever`");
+            self.fail(Code::BadDuration, &span, "this would be gone too soon", &help);
+        }
+        kept
     }
 
     /// An exact length of time of at least a millisecond.

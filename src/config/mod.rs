@@ -51,6 +51,8 @@ pub struct Config {
     pub ticks: Ticks,
     /// When state is written.
     pub checkpoint: Checkpoint,
+    /// How long what is over is kept.
+    pub keep: Keep,
     /// How much of the working set is kept in memory, in bytes.
     pub cache_bytes: u64,
     /// The shop of events that name none, or none that is configured.
@@ -131,6 +133,17 @@ pub struct Ticks {
 pub struct Checkpoint {
     /// The most records that are read and committed together.
     pub records: u32,
+}
+
+/// How long what is over is kept; `None` is without end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Messages, from when they were due.
+    pub messages: Option<Delay>,
+    /// What happened in runs.
+    pub trace: Option<Delay>,
+    /// What could not become an event.
+    pub dead_letters: Option<Delay>,
 }
 
 impl Config {

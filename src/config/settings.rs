@@ -97,6 +97,10 @@ impl Config {
         all.add("ticks.every", duration(self.ticks.every_ms));
         all.add("ticks.grace", duration(self.ticks.grace_ms));
         all.add("checkpoint.records", self.checkpoint.records);
+        let kept = |kept: Option<Delay>| kept.map_or("forever".to_owned(), |kept| kept.to_string());
+        all.add("keep.messages", kept(self.keep.messages));
+        all.add("keep.trace", kept(self.keep.trace));
+        all.add("keep.dead_letters", kept(self.keep.dead_letters));
         all.add("cache_bytes", self.cache_bytes);
         all.shop("default", &self.default_shop);
         for (code, shop) in &self.shops {

@@ -10,8 +10,8 @@ use crate::yaml::{OneOrMany, Spanned, record};
 use super::Secret;
 use super::properties::{Plain, Properties};
 use super::words::{
-    Address, ByteSize, Country, EmailWord, EnvironmentWord, FilePath, FormatWord, Listen, Locale,
-    SmsWord, TlsWord, Url,
+    Address, ByteSize, Country, EmailWord, EnvironmentWord, FilePath, FormatWord, KeptFor, Listen,
+    Locale, SmsWord, TlsWord, Url,
 };
 
 /// The JSON Schema of the configuration, as formatted JSON.
@@ -42,6 +42,8 @@ record! {
         ticks "ticks": optional TicksSyntax,
         /// When state is written.
         checkpoint "checkpoint": optional CheckpointSyntax,
+        /// How long what is over is kept.
+        keep "keep": optional KeepSyntax,
         /// How much of the working set is kept in memory. Default: 256 MB.
         cache_bytes "cache_bytes": optional Spanned<ByteSize>,
         /// Shops by website or store view code; `default` completes the others.
@@ -243,6 +245,19 @@ record! {
     pub(super) struct CheckpointSyntax("`checkpoint`") {
         /// The most records that are read and committed together. Default: 20000.
         records "records": optional Spanned<u32>,
+    }
+}
+
+record! {
+    /// How long what is over is kept, or `forever`.
+    pub(super) struct KeepSyntax("`keep`") {
+        /// Messages, from when they were due, once they have ended; at least 7 days. Default: 400
+        /// days.
+        messages "messages": optional Spanned<KeptFor>,
+        /// What happened in runs, for `why` and reports; at least 1 day. Default: 400 days.
+        trace "trace": optional Spanned<KeptFor>,
+        /// What could not become an event; at least 1 day. Default: 30 days.
+        dead_letters "dead_letters": optional Spanned<KeptFor>,
     }
 }
 

@@ -23,6 +23,24 @@ fn everything_has_a_default() {
     assert_eq!(config.http.listen, "127.0.0.1:7070".parse().expect("an address"));
     assert_eq!((config.ticks.every_ms, config.ticks.grace_ms), (1_000, 10_000));
     assert_eq!(config.rules(), Rules::default());
+    let [year, month] = [400, 30].map(|days| Some(Delay::days(days)));
+    assert_eq!(config.keep, Keep { messages: year, trace: year, dead_letters: month });
+}
+
+#[test]
+fn how_long_is_kept_is_said_and_not_too_short() {
+    let keep = |written: &str| read(&format!("keep: {{ {written} }}"), &[]);
+    let kept = keep("messages: forever, dead_letters: 1 day").expect("a configuration").keep;
+    let (trace, day) = (Some(Delay::days(400)), Some(Delay::days(1)));
+    assert_eq!(kept, Keep { messages: None, trace, dead_letters: day });
+    for (written, told) in [
+        ("messages: 6 days", "write at least 7 days, or `forever`"),
+        ("trace: 23h", "write at least 1 day, or `forever`"),
+        ("dead_letters: never", "duration"),
+    ] {
+        let report = keep(written).expect_err("a mistake");
+        assert!(report.contains(told), "{told} is not in\n{report}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::diagnostic::Code;
 use crate::journey::{ConsentMode, OnCap};
-use crate::model::{Identity, MessageChannel, Text};
+use crate::model::{Delay, Identity, MessageChannel, Text};
 use crate::yaml::{Node, Read, Reader, parsed, text_schema, word_values};
 
 /// How records are read, in one word.
@@ -92,6 +92,19 @@ impl Read for Listen {
                 format!("`{text}` is no address with a port"),
                 "write it as in 127.0.0.1:7070 or [::1]:7070",
             ),
+        }
+    }
+}
+
+/// A length of time, or no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeptFor(pub(super) Option<Delay>);
+
+impl Read for KeptFor {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match reader.raw(node, "a duration such as `400 days`, or `forever`")? {
+            "forever" => Some(Self(None)),
+            _ => Some(Self(Some(Delay::read(node, reader)?))),
         }
     }
 }
@@ -192,6 +205,7 @@ impl Read for Locale {
 text_schema! {
     FilePath, { "type": "string" };
     Listen, { "type": "string", "examples": ["127.0.0.1:7070"] };
+    KeptFor, { "type": "string", "examples": ["400 days", "forever"] };
     ByteSize, { "type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]+ *(B|KB|MB|GB)?$" };
     Address, { "type": "string", "examples": ["shop@shop.example"] };
     Url, { "type": "string", "pattern": "^https?://\\S+$" };

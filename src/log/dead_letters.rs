@@ -74,6 +74,16 @@ pub trait DeadLetters: Send + Sync {
         filter: &DeadLetterFilter,
     ) -> impl Future<Output = Result<Vec<KeptLetter>, Error>> + Send;
 
+    /// Removes up to `limit` of those found before `before`, and returns how many.
+    ///
+    /// # Errors
+    /// [`Error`] if it can't be done; then none is removed.
+    fn remove_letters(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64, Error>> + Send;
+
     /// Remembers that these were handed in again.
     ///
     /// # Errors

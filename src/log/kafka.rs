@@ -155,6 +155,10 @@ impl DeadLetters for KafkaLog {
         self.registry.dead_letters(filter).await
     }
 
+    async fn remove_letters(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
+        self.registry.remove_letters(before, limit).await
+    }
+
     async fn retried(&self, ids: &[i64], now: Timestamp) -> Result<(), Error> {
         self.registry.retried(ids, now).await
     }

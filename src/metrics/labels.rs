@@ -37,6 +37,11 @@ pub(super) struct OfChannel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct OfTable {
+    pub table: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Delivered {
     pub channel: &'static str,
     pub outcome: &'static str,

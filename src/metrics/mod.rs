@@ -24,7 +24,9 @@ use crate::lane::{Cache, Lane};
 use crate::model::{MessageChannel, Timestamp};
 use crate::store::{DeliveryStatus, Store};
 
-use labels::{Decided, Delivered, InputPartition, OfChannel, OfJourney, OfPartition, OfSource};
+use labels::{
+    Decided, Delivered, InputPartition, OfChannel, OfJourney, OfPartition, OfSource, OfTable,
+};
 use names::Names;
 
 pub use checkpoint::Measured;
@@ -79,6 +81,30 @@ pub struct Metrics {
     due_age: Seconds,
     outbox: Gauge,
     postgres_retries: Counter,
+    removed: Family<OfTable, Counter>,
+}
+
+/// Rows that are removed once they were kept long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Messages that are over.
+    Messages,
+    /// Entries of the trace.
+    Trace,
+    /// Dead letters.
+    DeadLetters,
+}
+
+impl Rows {
+    /// The name of their table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Trace => "trace",
+            Self::DeadLetters => "dead_letters",
+        }
+    }
 }
 
 /// How far a lane of this process is.
@@ -136,6 +162,7 @@ impl Metrics {
             due_age: Seconds::default(),
             outbox: Gauge::default(),
             postgres_retries: Counter::default(),
+            removed: Family::default(),
         };
         let Names { registry, all } = Names::of(&metrics);
         metrics.registry = registry;
@@ -198,6 +225,11 @@ impl Metrics {
     pub fn postgres_retries(&self, retried: Arc<AtomicU64>) {
         // Of several the first counts; a worker has one database.
         let _ = self.retried.set(retried);
+    }
+
+    /// Rows were removed that had been kept long enough.
+    pub fn removed(&self, rows: Rows, count: u64) {
+        self.removed.get_or_create_owned(&OfTable { table: rows.as_str() }).inc_by(count);
     }
 
     /// How far ingest is behind in each partition of the inputs, by source and partition; `None` if

@@ -102,6 +102,8 @@ impl Names {
         self.add("checkpoints_under_way", None, &[], help, metrics.checkpoints_under_way.clone());
         let help = "Failures of Postgres that pass, after which the same is tried again";
         self.add("postgres_retries", None, &[], help, metrics.postgres_retries.clone());
+        let help = "Rows of a table that were removed because they were kept long enough";
+        self.add("rows_removed", None, &["table"], help, metrics.removed.clone());
     }
 
     fn messages(&mut self, metrics: &Metrics) {

@@ -185,6 +185,10 @@ pub trait Ledger: Send + Sync {
     /// The `seq` of the message that was decided last in a partition; 0 if none was.
     fn last_decided(&self, partition: u32) -> impl Future<Output = Result<u64, Error>> + Send;
 
+    /// Before when messages that were due may have been removed, because they were kept long
+    /// enough; `None` if none was.
+    fn messages_from(&self) -> impl Future<Output = Result<Option<Timestamp>, Error>> + Send;
+
     /// How many messages there are, by journey, status and reason, in that order.
     fn counts(&self) -> impl Future<Output = Result<Vec<MessageCount>, Error>> + Send;
 

@@ -191,6 +191,10 @@ impl Ledger for MemoryStore {
         Ok(last.map_or(0, |(seq, _)| *seq))
     }
 
+    async fn messages_from(&self) -> Result<Option<Timestamp>, Error> {
+        Ok(None)
+    }
+
     async fn counts(&self) -> Result<Vec<MessageCount>, Error> {
         let kept = self.kept();
         let mut counts = BTreeMap::new();

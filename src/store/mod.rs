@@ -13,6 +13,7 @@ mod ledger;
 mod memory;
 mod outgoing;
 mod postgres;
+mod retention;
 mod rows;
 mod sqlite;
 mod suppressions;
@@ -23,6 +24,7 @@ pub use ledger::*;
 pub use memory::MemoryStore;
 pub use outgoing::{Listing, Outgoing, Pending, Recovered};
 pub use postgres::{PgLedger, PgStore};
+pub use retention::Retention;
 pub use sqlite::{SqliteLedger, SqliteStore};
 
 use crate::engine::{ConsentSaid, Decision, Effect, Reason, Trace};

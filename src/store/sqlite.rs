@@ -7,6 +7,7 @@ mod deliveries;
 mod journey;
 mod listing;
 mod read;
+mod retention;
 mod suppressions;
 mod write;
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crate::engine::{CustomerState, Decision, Effect, Options, Reason};
 use crate::lane::{Lane, Merges, NoStore};
 use crate::log::{self, ReadLog};
-use crate::model::{CustomerId, MessageId};
+use crate::model::{CustomerId, MessageId, Timestamp};
 use crate::release;
 use crate::store::{LaneRow, Ledger, MessageStatus, StoredMessage};
 
@@ -66,6 +66,9 @@ pub struct Report {
     pub states: u64,
     /// Messages of erased customers: counted, not compared.
     pub erased: u64,
+    /// Messages that the replay decides and that may have been removed since, because they were kept
+    /// long enough: counted, not compared.
+    pub removed: u64,
     /// How many messages and states differ.
     pub differences: u64,
     /// The first of them, in words.
@@ -100,6 +103,7 @@ pub async fn verify(
     }
     let lanes = ledger.lanes().await?;
     let stored = messages(ledger, &lanes, from.as_ref()).await?;
+    let kept_from = ledger.messages_from().await?;
     let mut report = Report { other_builds: other_builds(&lanes), ..Report::default() };
     let mut expected = BTreeMap::new();
     let mut changes = Vec::new();
@@ -126,7 +130,7 @@ pub async fn verify(
     for change in changes {
         apply(change, &mut expected);
     }
-    compare_messages(stored, expected, &mut report);
+    compare_messages(stored, expected, kept_from, &mut report);
     Ok(report)
 }
 
@@ -256,6 +260,7 @@ fn apply(change: Effect, expected: &mut BTreeMap<MessageId, Expected>) {
 fn compare_messages(
     stored: Vec<StoredMessage>,
     mut expected: BTreeMap<MessageId, Expected>,
+    kept_from: Option<Timestamp>,
     report: &mut Report,
 ) {
     for live in stored {
@@ -285,7 +290,11 @@ fn compare_messages(
             });
         }
     }
-    let mut missing: Vec<Expected> = expected.into_values().collect();
+    // What retention removed was due before this, and what it left was compared above.
+    let (removed, mut missing): (Vec<Expected>, Vec<Expected>) = expected
+        .into_values()
+        .partition(|known| kept_from.is_some_and(|from| known.decision.at < from));
+    report.removed = removed.len() as u64;
     missing.sort_by_key(|known| (known.decision.at, known.decision.message));
     for known in missing {
         report.differ(|| {

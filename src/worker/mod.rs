@@ -10,6 +10,7 @@ mod doors;
 mod http;
 mod ingest;
 mod inlet;
+mod keeping;
 mod lanes;
 mod misnamed;
 mod public;
@@ -23,10 +24,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::config::Keep;
 use crate::decode::Decoder;
 use crate::identity::Identify;
 use crate::lane::Timeline;
-use crate::log::Log;
+use crate::log::{Log, LogReader};
 use crate::metrics::Metrics;
 use crate::model::Timestamp;
 use crate::store::SqliteStore;
@@ -36,6 +38,7 @@ pub use clock::{Clock, SystemClock};
 pub use http::{AUTH_HEADER, BODY_BYTES_MAX_DEFAULT, Door, routes, serve};
 pub use ingest::{Intake, Placed, Taken};
 pub use inlet::{Accepted, Gather, Inlet, Refused, Source, Unread};
+pub use keeping::Keeping;
 pub use public::{Pages, routes as page_routes};
 pub use ready::{Ready, STANDS_STILL_MS, stands_still};
 pub use sending::Sending;
@@ -117,6 +120,8 @@ pub struct Options {
     pub checkpoint_records: usize,
     /// How much of the states is kept in memory, in bytes, over all lanes.
     pub cache_bytes: usize,
+    /// How long what is over is kept; `None` removes nothing.
+    pub keep: Option<Keep>,
 }
 
 /// Why a worker ended.
@@ -238,6 +243,7 @@ pub async fn run<C: Clock>(
         delivering = Some(tokio::spawn(delivery.run(checkpointed, closing.clone())));
         pages = Some((listener, routes));
     }
+    keep(&options, &store, &reader, &clock, &metrics, &closing);
     let ready = ready::Embedded { clock, pulse, stop: closing.clone() };
     tokio::spawn(Arc::clone(&metrics).watch(Arc::clone(&store), closing.clone()));
     let doors = doors::Doors::open(listener, pages, intake, ready, sources, &options, closing);
@@ -278,6 +284,27 @@ pub async fn run<C: Clock>(
         Ok(())
     };
     within_time(|| waits_for(&metrics), end).await.unwrap_or(Err(Error::Overdue))
+}
+
+/// Begins to remove what was kept long enough. A stop does not wait for it.
+fn keep<C: Clock>(
+    options: &Options,
+    store: &Arc<SqliteStore>,
+    reader: &LogReader,
+    clock: &Arc<C>,
+    metrics: &Arc<Metrics>,
+    stop: &watch::Receiver<bool>,
+) {
+    let Some(keep) = options.keep else { return };
+    let keeping = Keeping {
+        store: Arc::clone(store),
+        letters: reader.clone(),
+        keep,
+        worker: String::new(),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        metrics: Arc::clone(metrics),
+    };
+    tokio::spawn(keeping.run(stop.clone()));
 }
 
 /// What a worker that stops waits for.

@@ -38,6 +38,23 @@ impl DeadLetters for Registry {
         rows.into_iter().map(letter).collect()
     }
 
+    async fn remove_letters(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
+        let failed = self.postgres.failed("removing dead letters");
+        let mut transaction = self.postgres.begin("removing dead letters").await?;
+        let removed = query(
+            "DELETE FROM dead_letters WHERE id IN (
+                 SELECT id FROM dead_letters WHERE at < $1
+                 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(before.ms())
+        .bind(i64::from(limit))
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        transaction.commit().await.map_err(&failed)?;
+        Ok(removed.rows_affected())
+    }
+
     async fn retried(&self, ids: &[i64], now: Timestamp) -> Result<(), Error> {
         let failed = self.postgres.failed("marking dead letters");
         let mut transaction = self.postgres.begin("marking dead letters").await?;

@@ -257,6 +257,20 @@ impl DeadLetters for LogReader {
         Ok(rows.into_iter().map(letter).collect())
     }
 
+    async fn remove_letters(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
+        let mut writer = open_to_change(&self.path, &KIND).await?;
+        let removed = sqlx::query(
+            "DELETE FROM dead_letters WHERE id IN (
+                 SELECT id FROM dead_letters WHERE at < ? ORDER BY at LIMIT ?)",
+        )
+        .bind(before.ms())
+        .bind(limit)
+        .execute(&mut writer)
+        .await
+        .map_err(self.failed("removing dead letters"))?;
+        Ok(removed.rows_affected())
+    }
+
     /// A small change beside the worker that may be writing.
     async fn retried(&self, ids: &[i64], now: Timestamp) -> Result<(), Error> {
         let mut writer = open_to_change(&self.path, &KIND).await?;

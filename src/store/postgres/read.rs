@@ -4,7 +4,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 
 use crate::engine::Trace;
-use crate::model::CustomerId;
+use crate::model::{CustomerId, Timestamp};
 use crate::postgres::{query, query_as, query_scalar};
 
 use super::super::rows::{self, Unreadable};
@@ -62,6 +62,16 @@ impl Ledger for PgLedger {
                 .await
                 .map_err(self.failed(doing))?;
         Ok(last.cast_unsigned())
+    }
+
+    async fn messages_from(&self) -> Result<Option<Timestamp>, Error> {
+        let doing = "reading what was removed";
+        let mut reading = self.read(doing).await?;
+        let from: Option<i64> = query_scalar("SELECT messages_from FROM kept")
+            .fetch_one(reading.connection())
+            .await
+            .map_err(self.failed(doing))?;
+        Ok(from.map(Timestamp::from_ms))
     }
 
     async fn counts(&self) -> Result<Vec<MessageCount>, Error> {

@@ -4,7 +4,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
 use crate::engine::Trace;
-use crate::model::CustomerId;
+use crate::model::{CustomerId, Timestamp};
 
 use super::super::rows::{self, Unreadable};
 use super::super::{Error, JourneyCounts, LaneRow, Ledger, MessageCount, StoredMessage};
@@ -59,6 +59,14 @@ impl Ledger for SqliteLedger {
                 .await
                 .map_err(self.failed("reading the last decision"))?;
         Ok(last.cast_unsigned())
+    }
+
+    async fn messages_from(&self) -> Result<Option<Timestamp>, Error> {
+        let from: Option<i64> = sqlx::query_scalar("SELECT messages_from FROM store")
+            .fetch_one(&self.readers)
+            .await
+            .map_err(self.failed("reading what was removed"))?;
+        Ok(from.map(Timestamp::from_ms))
     }
 
     async fn counts(&self) -> Result<Vec<MessageCount>, Error> {

@@ -6,6 +6,7 @@ mod identities;
 mod observe;
 mod outage;
 mod poison;
+mod retention;
 mod site;
 mod snapshot;
 mod storm;

@@ -207,6 +207,11 @@ consent: [ {{ channel: email, mode: opt_in }} ]
         })
     }
 
+    /// The address of the database.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
     /// Changes the database by hand.
     pub(crate) fn execute(&self, sql: &str) {
         in_runtime(async {
