@@ -203,19 +203,21 @@ CREATE TABLE releases (
     created_at bigint NOT NULL
 );
 
--- What could not become an event. A position that is read twice is one letter.
+-- What could not become an event.
 CREATE TABLE dead_letters (
     id         bigint  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source     int     NOT NULL,
-    partition  int     NOT NULL,
-    position   bigint  NOT NULL,
+    partition  int     NOT NULL,    -- -1 if it came by HTTP, and so is in no topic
+    position   bigint  NOT NULL,    -- its offset; by HTTP its line in the request
     reason     text    NOT NULL,
     payload    bytea,               -- the record or its beginning; NULL once erased
     whole      boolean NOT NULL,    -- payload is the whole record as it came
     at         bigint  NOT NULL,
-    retried_at bigint,              -- when it was handed in again
-    UNIQUE (source, partition, position)
+    retried_at bigint               -- when it was handed in again
 );
+-- An offset that is read twice is one letter. What comes by HTTP comes once each time.
+CREATE UNIQUE INDEX dead_letters_by_place ON dead_letters (source, partition, position)
+    WHERE partition >= 0;
 CREATE INDEX dead_letters_by_time ON dead_letters (at);
 
 -- One row: how far time is known, and when that was last looked at.

@@ -7,8 +7,8 @@ use anyhow::{Context, anyhow, bail};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
 
-use crate::cluster::{self, Door, Input, Options, Parts, Readiness, Roles, Shares};
-use crate::config::{Config, Production};
+use crate::cluster::{self, Door, Input, Kept, Options, Parts, Readiness, Roles, Shares};
+use crate::config::{self, Config, Production};
 use crate::deliver::{Composer, Delivery, Routes};
 use crate::kafka::{Cluster, Settings};
 use crate::log::{KafkaLog, Registry};
@@ -103,7 +103,8 @@ pub(super) async fn serve(
         shares: Arc::clone(&shares),
         stop: stop.clone(),
     };
-    let inlet = Door::open(&settings, &inputs, Arc::clone(&clock))?;
+    let kept = kept(&registry, kafka, &metrics);
+    let inlet = Door::open(&settings, &inputs, kept, Arc::clone(&clock))?;
     let private = private(config, inlet, ready, &metrics)?;
     doors.spawn(worker::serve(listener, worker::routes(private), stop.clone()));
     let parts = Parts {
@@ -155,6 +156,12 @@ fn delivery(
         outbox: outbox.clone(),
         metrics: Arc::clone(metrics),
     })
+}
+
+/// What becomes of records that came by HTTP and no topic will hold.
+fn kept(registry: &Registry, kafka: &config::Kafka, metrics: &Arc<Metrics>) -> Kept {
+    let (registry, metrics) = (registry.clone(), Arc::clone(metrics));
+    Kept { registry, topic: kafka.dead_letters.clone(), metrics }
 }
 
 /// The input topics, with how their records are read.

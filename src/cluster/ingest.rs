@@ -15,7 +15,7 @@ use rdkafka::consumer::{
     BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders, ToBytes};
+use rdkafka::message::{BorrowedMessage, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tokio::runtime::Handle;
@@ -26,6 +26,7 @@ use crate::log::{DeadLetter, Held, Record, encode};
 use crate::worker::Clock;
 
 use super::batch::{Identifying, Intake};
+use super::dead;
 use super::observe::Seen;
 use super::{Error, Pause};
 
@@ -35,8 +36,6 @@ pub(super) const GROUP: &str = "ingest";
 const RECORDS_MAX: usize = 10_000;
 /// The most bytes of one batch, before decoding.
 const BYTES_MAX: usize = 32 << 20;
-/// The most bytes of a dead letter that go to its topic: what is refused there would stop the rest.
-const DEAD_BYTES_MAX: usize = 900_000;
 /// How long the first record of a batch is waited for.
 const FIRST: Duration = Duration::from_millis(100);
 /// How long another record is waited for: what is fetched comes in parts, and a batch costs two
@@ -282,7 +281,7 @@ impl Ingest {
         again(|| producer.commit_transaction(CALL))
     }
 
-    /// Hands a dead letter to the producer, with its reason and place in headers.
+    /// Hands a dead letter to the producer.
     fn send_dead(
         &self,
         producer: &BaseProducer<Context>,
@@ -292,21 +291,7 @@ impl Ingest {
         let sources = &self.intake.sources;
         let source = sources.iter().find(|source| source.number == letter.source);
         let (name, input) = source.map_or(("", ""), |source| (&source.name, &source.topic));
-        let (partition, offset) = (letter.partition.to_string(), letter.position.to_string());
-        let payload = letter.payload.as_deref().unwrap_or_default();
-        let kept = &payload[..payload.len().min(DEAD_BYTES_MAX)];
-        let whole = if kept.len() == payload.len() { "true" } else { "false" };
-        let mut headers = OwnedHeaders::new();
-        for (key, value) in [
-            ("reason", letter.reason.as_str()),
-            ("source", name),
-            ("topic", input),
-            ("partition", &partition),
-            ("offset", &offset),
-            ("whole", whole),
-        ] {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
+        let (headers, kept) = dead::told(letter, name, input);
         enqueue(producer, BaseRecord::<(), [u8]>::to(topic).payload(kept).headers(headers))
     }
 }

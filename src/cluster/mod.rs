@@ -10,6 +10,7 @@
 //! What can be tried again is tried again: Kafka or Postgres that are away for a while end nothing.
 
 mod batch;
+mod dead;
 mod door;
 mod feed;
 mod ingest;
@@ -39,7 +40,7 @@ use crate::metrics::Metrics;
 use crate::store::{Outgoing, PgStore};
 use crate::worker::{Clock, Keeping, STOP_MAX, within_time};
 
-pub use door::{Door, Gathered};
+pub use door::{Door, Gathered, Kept};
 pub use ready::{Readiness, Shares};
 
 use batch::Intake;

@@ -7,14 +7,17 @@ use super::Error;
 /// Bytes of a dead letter's record that are kept.
 pub const DEAD_LETTER_BYTES_MAX: usize = 16 * 1024;
 
+/// The partition of records that came by HTTP in production: they have none.
+pub const BY_HTTP: u32 = u32::MAX;
+
 /// Something that could not become an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Number of the source.
     pub source: u16,
-    /// Partition of the raw input.
+    /// Partition of the raw input, or [`BY_HTTP`].
     pub partition: u32,
-    /// Offset or line in the raw input.
+    /// Offset or line in the raw input; line in the request if it came by HTTP.
     pub position: u64,
     /// Why, in a sentence.
     pub reason: String,
@@ -27,6 +30,12 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// Whether it is in no topic, because it came by HTTP in production.
+    #[must_use]
+    pub const fn came_by_http(&self) -> bool {
+        self.partition == BY_HTTP
+    }
+
     /// What is kept of the payload, and whether that is the whole record.
     pub(super) fn kept(&self) -> (Option<&[u8]>, bool) {
         let Some(payload) = &self.payload else { return (None, false) };

@@ -213,7 +213,9 @@ async fn take<I: Inlet, R: Ready>(
         }
         Err(refused) => {
             let status = match refused {
-                Refused::Stopping | Refused::Kafka(_) => StatusCode::SERVICE_UNAVAILABLE,
+                Refused::Stopping | Refused::Kafka(_) | Refused::Letters(_) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
                 Refused::Log(_) => StatusCode::INSUFFICIENT_STORAGE,
             };
             (status, format!("{refused}\n")).into_response()

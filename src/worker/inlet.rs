@@ -34,6 +34,9 @@ pub enum Refused {
     /// The log can't be written; nothing of it was kept.
     #[error("the log can't be written: {0}")]
     Log(String),
+    /// What can't be read can't be kept either.
+    #[error("what can't be read of it could not be kept ({0}); send it again, with the same ids")]
+    Letters(String),
     /// Kafka did not take all of it.
     #[error("Kafka did not take all of it ({0}); send it again, with the same ids")]
     Kafka(String),

@@ -31,8 +31,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Again {
     pub payload: Vec<u8>,
     source: String,
-    /// Its place in the topic, with the key and the headers that it had there.
-    partition: i32,
+    /// Its partition of the topic if it was in it, with the key and the headers that it had there.
+    partition: Option<i32>,
     key: Option<Vec<u8>>,
     headers: Vec<(String, Vec<u8>)>,
 }
@@ -102,6 +102,10 @@ impl Door {
                     round.push((kept.id, Err(format!("no input `{source}` is configured"))));
                     continue;
                 };
+                if kept.letter.came_by_http() {
+                    round.push((kept.id, kept_record(&kept.letter, source.to_owned())));
+                    continue;
+                }
                 let number = kept.letter.partition.cast_signed();
                 let place = Partition { topic: topic.clone(), number };
                 if places.contains_key(&place) {
@@ -138,10 +142,10 @@ impl Door {
                 for (key, value) in &again.headers {
                     headers = headers.insert(Header { key, value: Some(value) });
                 }
-                let mut record = FutureRecord::to(topic)
-                    .partition(again.partition)
-                    .payload(&again.payload)
-                    .headers(headers);
+                let mut record = FutureRecord::to(topic).payload(&again.payload).headers(headers);
+                if let Some(partition) = again.partition {
+                    record = record.partition(partition);
+                }
                 if let Some(key) = &again.key {
                     record = record.key(key);
                 }
@@ -165,7 +169,7 @@ fn kept_record(letter: &DeadLetter, source: String) -> Result<Again, String> {
         Some(payload) => Ok(Again {
             payload: payload.clone(),
             source,
-            partition: letter.partition.cast_signed(),
+            partition: (!letter.came_by_http()).then_some(letter.partition.cast_signed()),
             key: None,
             headers: Vec::new(),
         }),
@@ -174,7 +178,8 @@ fn kept_record(letter: &DeadLetter, source: String) -> Result<Again, String> {
 
 fn fetched(record: Fetched, source: String, partition: i32) -> Again {
     let Fetched { payload, key, headers, .. } = record;
-    Again { payload: payload.unwrap_or_default(), source, partition, key, headers }
+    let payload = payload.unwrap_or_default();
+    Again { payload, source, partition: Some(partition), key, headers }
 }
 
 async fn post(url: &str, token: Option<&Secret>, again: &Again) -> anyhow::Result<Option<String>> {

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 
 use crate::config::Config;
 use crate::diagnostic::did_you_mean;
-use crate::log::{DeadLetterFilter, DeadLetters, KeptLetter, LogReader, ReadLog};
+use crate::log::{DeadLetter, DeadLetterFilter, DeadLetters, KeptLetter, LogReader, ReadLog};
 use crate::model::OWN_SOURCE;
 use crate::report::masked_text;
 use crate::worker::{Clock, SystemClock};
@@ -178,7 +178,7 @@ async fn list(
             let line = serde_json::json!({
                 "id": id,
                 "source": source,
-                "partition": letter.partition,
+                "partition": (!letter.came_by_http()).then_some(letter.partition),
                 "position": letter.position,
                 "at": letter.at.to_string(),
                 "reason": reason,
@@ -189,7 +189,7 @@ async fn list(
             continue;
         }
         let retried = if retried.is_some() { "  (retried)" } else { "" };
-        let place = format!("{source}/{}/{}", letter.partition, letter.position);
+        let place = format!("{source}/{}/{}", partition(letter), letter.position);
         writeln!(out, "{id:>6}  {}  {place}  {reason}{retried}", letter.at)?;
     }
     if found.is_empty() {
@@ -212,7 +212,7 @@ async fn show(
     }
     let mut line = |name: &str, value: &str| writeln!(out, "{name:<10} {value}");
     line("source", sources.name(letter.source))?;
-    line("partition", &letter.partition.to_string())?;
+    line("partition", &partition(&letter))?;
     line("position", &letter.position.to_string())?;
     line("at", &letter.at.to_string())?;
     line("reason", &masked_text(&letter.reason))?;
@@ -225,6 +225,11 @@ async fn show(
     };
     line("record", &record)?;
     Ok(Outcome::Done)
+}
+
+/// The partition, or by what else it came.
+fn partition(letter: &DeadLetter) -> String {
+    if letter.came_by_http() { "http".to_owned() } else { letter.partition.to_string() }
 }
 
 async fn find(letters: &impl DeadLetters, id: i64, retried: bool) -> anyhow::Result<KeptLetter> {

@@ -1,10 +1,23 @@
 //! Dead letters, for people.
 
 use crate::model::Timestamp;
-use crate::postgres::{query, query_as};
+use crate::postgres::{Postgres, Transaction, query, query_as, text};
 
 use super::super::{DeadLetter, DeadLetterFilter, DeadLetters, Error, KeptLetter};
 use super::Registry;
+
+impl Registry {
+    /// Keeps letters of records that no position of an input stands for.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be written; then none is kept.
+    pub async fn keep_letters(&self, letters: &[DeadLetter]) -> Result<(), Error> {
+        let mut transaction = self.postgres.begin("keeping dead letters").await?;
+        write(&self.postgres, &mut transaction, letters).await?;
+        transaction.commit().await.map_err(self.postgres.failed("keeping dead letters"))?;
+        Ok(())
+    }
+}
 
 impl DeadLetters for Registry {
     async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<KeptLetter>, Error> {
@@ -67,4 +80,40 @@ impl DeadLetters for Registry {
         transaction.commit().await.map_err(&failed)?;
         Ok(())
     }
+}
+
+/// Writes letters; one of a position that has one already is left out.
+pub(super) async fn write(
+    postgres: &Postgres,
+    transaction: &mut Transaction,
+    letters: &[DeadLetter],
+) -> Result<(), Error> {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    let sources: Vec<i32> = letters.iter().map(|one| i32::from(one.source)).collect();
+    let partitions: Vec<i32> = letters.iter().map(|one| one.partition.cast_signed()).collect();
+    let positions: Vec<i64> = letters.iter().map(|one| one.position.cast_signed()).collect();
+    // A reason may quote the record, and Postgres takes no NUL in a text.
+    let reasons: Vec<String> = letters.iter().map(|one| text(&one.reason)).collect();
+    let (payloads, whole): (Vec<Option<&[u8]>>, Vec<bool>) =
+        letters.iter().map(DeadLetter::kept).unzip();
+    let times: Vec<i64> = letters.iter().map(|one| one.at.ms()).collect();
+    query(
+        "INSERT INTO dead_letters (source, partition, position, reason, payload, whole, at)
+         SELECT * FROM UNNEST ($1::int[], $2::int[], $3::bigint[], $4::text[], $5::bytea[],
+             $6::bool[], $7::bigint[])
+         ON CONFLICT (source, partition, position) WHERE partition >= 0 DO NOTHING",
+    )
+    .bind(sources)
+    .bind(partitions)
+    .bind(positions)
+    .bind(reasons)
+    .bind(payloads)
+    .bind(whole)
+    .bind(times)
+    .execute(&mut **transaction)
+    .await
+    .map_err(postgres.failed("keeping dead letters"))?;
+    Ok(())
 }

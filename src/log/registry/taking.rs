@@ -12,7 +12,7 @@ use crate::postgres::{Transaction, query, query_as, query_scalar, text};
 
 use super::super::packed::holds;
 use super::super::{DeadLetter, Error, GraphRow, Record, RecordError, decode, encode};
-use super::{Registry, graph};
+use super::{Registry, dead_letters, graph};
 
 /// Most bytes of what is kept of an input, once unpacked.
 const IDENTIFIED_BYTES_MAX: u64 = 256 << 20;
@@ -200,7 +200,7 @@ impl Taking<'_> {
         erase: &[String],
     ) -> Result<(), Error> {
         self.write_graph(graph).await?;
-        self.write_dead_letters(letters).await?;
+        dead_letters::write(&self.registry.postgres, &mut self.transaction, letters).await?;
         self.erase(erase).await?;
         let failed = self.registry.postgres.failed("keeping a batch");
         let mut rows = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -261,37 +261,6 @@ impl Taking<'_> {
         .execute(&mut *self.transaction)
         .await
         .map_err(self.registry.postgres.failed("keeping identities"))?;
-        Ok(())
-    }
-
-    async fn write_dead_letters(&mut self, letters: &[DeadLetter]) -> Result<(), Error> {
-        if letters.is_empty() {
-            return Ok(());
-        }
-        let sources: Vec<i32> = letters.iter().map(|one| i32::from(one.source)).collect();
-        let partitions: Vec<i32> = letters.iter().map(|one| one.partition.cast_signed()).collect();
-        let positions: Vec<i64> = letters.iter().map(|one| one.position.cast_signed()).collect();
-        // A reason may quote the record, and Postgres takes no NUL in a text.
-        let reasons: Vec<String> = letters.iter().map(|one| text(&one.reason)).collect();
-        let (payloads, whole): (Vec<Option<&[u8]>>, Vec<bool>) =
-            letters.iter().map(DeadLetter::kept).unzip();
-        let times: Vec<i64> = letters.iter().map(|one| one.at.ms()).collect();
-        query(
-            "INSERT INTO dead_letters (source, partition, position, reason, payload, whole, at)
-             SELECT * FROM UNNEST ($1::int[], $2::int[], $3::bigint[], $4::text[], $5::bytea[],
-                 $6::bool[], $7::bigint[])
-             ON CONFLICT (source, partition, position) DO NOTHING",
-        )
-        .bind(sources)
-        .bind(partitions)
-        .bind(positions)
-        .bind(reasons)
-        .bind(payloads)
-        .bind(whole)
-        .bind(times)
-        .execute(&mut *self.transaction)
-        .await
-        .map_err(self.registry.postgres.failed("keeping dead letters"))?;
         Ok(())
     }
 

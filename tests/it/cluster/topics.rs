@@ -144,3 +144,45 @@ fn dead_letters_go_to_a_topic_and_come_back() {
     assert_eq!(lines(&site.done(&["dead-letters", "list", "--json", "--all"]).stdout).len(), 2);
     worker.stops();
 }
+
+#[test]
+fn what_came_by_http_and_can_not_be_read_is_kept_and_comes_back() {
+    let dead = in_runtime(kafka().topic("dead", 1, &[]));
+    let site = Site::new(2, &[CART], "");
+    site.kafka_too(&format!("dead_letters: {dead}"));
+    // The shop sends CloudEvents, and the configuration says that they are XDM.
+    let right = site.read("waypost.yaml");
+    let wrong = right.replacen("web: { format: cloudevents", "web: { format: xdm", 1);
+    assert_ne!(wrong, right);
+    site.write("waypost.yaml", &wrong);
+    let worker = site.worker();
+    let cart = cart_add("2", ANN, "c1");
+    let body = format!("{}\n{cart}", consent("1", ANN));
+    // Sent twice it came twice.
+    for letters in [2, 4] {
+        let (status, answer) = worker.post("/events/web", body.as_bytes());
+        assert_eq!(status, 400, "{answer}");
+        assert_eq!(site.count("SELECT count(*) FROM dead_letters"), letters);
+    }
+    let listed = lines(&site.done(&["dead-letters", "list", "--json"]).stdout);
+    let places: Vec<_> = listed.iter().map(|one| (&one["partition"], &one["position"])).collect();
+    let none = &serde_json::Value::Null;
+    assert_eq!(places, [(none, &2.into()), (none, &1.into())].repeat(2), "{listed:?}");
+    let table = site.done(&["dead-letters", "list"]).stdout;
+    assert!(table.contains("web/http/2"), "{table}");
+    let told = kafka().records(&dead, 4);
+    let (payload, headers) = &told[1];
+    assert_eq!(payload, cart.as_bytes());
+    let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["reason", "source", "topic", "whole", "line"]);
+    let metrics = crate::worker::shop::get(worker.url(), "/metrics").expect("an answer").1;
+    assert!(metrics.contains("waypost_dead_letters_total{source=\"web\"} 4\n"), "{metrics}");
+    worker.stops();
+
+    site.write("waypost.yaml", &right);
+    let worker = site.worker();
+    site.done(&["dead-letters", "retry", "--source", "web", "--send"]);
+    site.wait_for("the mails", "SELECT count(*) FROM messages", |messages| messages == 2);
+    assert_eq!(lines(&site.done(&["dead-letters", "list", "--json"]).stdout).len(), 0);
+    worker.stops();
+}
