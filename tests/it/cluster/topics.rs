@@ -166,7 +166,7 @@ fn what_came_by_http_and_can_not_be_read_is_kept_and_comes_back() {
     }
     let listed = lines(&site.done(&["dead-letters", "list", "--json"]).stdout);
     let places: Vec<_> = listed.iter().map(|one| (&one["partition"], &one["position"])).collect();
-    let none = &serde_json::Value::Null;
+    let none = &Value::Null;
     assert_eq!(places, [(none, &2.into()), (none, &1.into())].repeat(2), "{listed:?}");
     let table = site.done(&["dead-letters", "list"]).stdout;
     assert!(table.contains("web/http/2"), "{table}");
