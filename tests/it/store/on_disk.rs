@@ -114,8 +114,8 @@ async fn damage_is_named() {
     let (lease, _) = store.take(0).await.unwrap();
     let states = (0..500).map(|id| state(id, None, &[7; 400])).collect();
     store.commit(lease, Checkpoint { states, ..Checkpoint::default() }).await.unwrap();
-    drop(store);
-    let store = open(&path).await;
+    // Dropped alone it would be closed a little later, by a thread.
+    store.close().await.unwrap();
     drop(store);
     let mut bytes = std::fs::read(&path).unwrap();
     assert!(bytes.len() > 100_000, "the write-ahead log is in the file after closing");
