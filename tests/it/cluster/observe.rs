@@ -139,6 +139,10 @@ fn a_worker_without_postgres_lives_and_is_not_ready() {
     // Events are taken all the same: Kafka has them.
     let (status, answer) = worker.post("/events/office", order("2", ANN, "o1").as_bytes());
     assert_eq!(status, 202, "{answer}");
+    // What would have to be kept here is not taken.
+    let (status, answer) = worker.post("/events/office", b"{ broken");
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.contains("could not be kept"), "{answer}");
     wait_for_metric(&worker, "waypost_postgres_retries_total", |count| count > 0.0);
     database.restart();
     wait("the worker to be ready again", || is_ready(&worker).0 == 200);

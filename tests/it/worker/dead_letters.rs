@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::CART;
 use super::events::{cart_add, plain};
-use super::shop::Shop;
+use super::shop::{Shop, wait};
 
 const ANN: &[(&str, &str)] = &[("id", "7001"), ("email", "ann@shop.example")];
 
@@ -58,4 +58,22 @@ fn a_letter_is_shown_masked_and_goes_in_once_the_cause_is_mended() {
     assert_eq!(nowhere.code, Some(3), "{}", nowhere.stderr);
     assert!(nowhere.stderr.contains("no worker answers"), "{}", nowhere.stderr);
     shop.verified();
+}
+
+#[test]
+fn old_letters_go_while_the_worker_runs() {
+    let shop = Shop::new(1, &[CART]);
+    shop.configure(1, "keep: { dead_letters: 1 day }\n");
+    let worker = shop.start();
+    for body in ["{ \"broken", "17"] {
+        assert_eq!(worker.post("/events", body.as_bytes()).0, 400);
+    }
+    worker.stops();
+    let older = "UPDATE dead_letters SET at = at - 2 * 86400000 WHERE id = 1";
+    shop.change("data/log.db", older);
+    assert_eq!(list(&shop, &[]).len(), 2);
+    let worker = shop.start();
+    wait("the old one to go", || list(&shop, &[]).len() == 1);
+    worker.stops();
+    assert_eq!(list(&shop, &[])[0]["id"], 2);
 }
