@@ -256,7 +256,13 @@ impl Engine {
                     }
                     None
                 }
-                Step::Wait { .. } | Step::If { .. } | Step::Message { .. } | Step::End => None,
+                Step::Wait { .. }
+                | Step::WaitUntil { .. }
+                | Step::If { .. }
+                | Step::Experiment { .. }
+                | Step::FirstOf { .. }
+                | Step::Message { .. }
+                | Step::End => None,
             };
             if let Some((delay, at_most)) = quiet
                 && self.restarts_quiet(&state.runs[place], happening)

@@ -4,6 +4,7 @@ use crate::journey::{Cap, Class, OnCap, Plan, Step};
 use crate::model::{MINUTE_MS, MessageChannel, Text, Timestamp};
 
 use super::context::Context;
+use super::experiment::variant_of;
 use super::message::window_at;
 use super::run::{Run, Waiting};
 use super::state::CustomerState;
@@ -108,11 +109,17 @@ impl Engine {
         let standing = run.at.as_ref().filter(|standing| standing.due >= at)?;
         let mut due = standing.due;
         let mut node = match &plan.nodes.get(standing.node as usize)?.step {
-            Step::Wait { next, .. } | Step::WaitQuiet { next, .. } => *next,
+            Step::Wait { next, .. }
+            | Step::WaitQuiet { next, .. }
+            | Step::WaitUntil { next, .. } => *next,
             Step::WaitFor { otherwise, .. } => *otherwise,
             // It gives up waiting for an address.
             Step::Message { next, .. } if standing.waiting == Waiting::Address => *next,
-            Step::Message { .. } | Step::If { .. } | Step::End => standing.node,
+            Step::Message { .. }
+            | Step::If { .. }
+            | Step::Experiment { .. }
+            | Step::FirstOf { .. }
+            | Step::End => standing.node,
         };
         for _ in 0..FORESEEN_STEPS {
             if due.since_ms(at) > RESERVE_MS {
@@ -126,6 +133,17 @@ impl Engine {
                 Step::WaitFor { at_most, otherwise, .. } => {
                     (due, node) = (due.plus(*at_most, &context.zone()), *otherwise);
                 }
+                Step::WaitUntil { moment, next } => {
+                    (due, node) = (context.until(moment).unwrap_or(due), *next);
+                }
+                Step::Experiment { variants } => {
+                    let id = &plan.nodes[node as usize].id;
+                    node = variant_of(&plan.name, id, variants, state.id)?.first;
+                }
+                Step::FirstOf { messages } => match window_at(&context, plan) {
+                    Some((opens, _)) if opens > due => due = opens,
+                    _ => node = self.first_of(&context, plan, messages)?,
+                },
                 Step::If { condition, then, otherwise } => {
                     let holds = condition.test(&context) == Ok(true);
                     node = if holds { *then } else { *otherwise };

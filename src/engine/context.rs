@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::journey::{Env, Rules, Shop, Value, Var};
+use crate::journey::{Env, Moment, MomentDay, Rules, Shop, Value, Var, WindowZone};
 use crate::model::{
     Amount, Channel, Event, EventName, Item, Money, OrderFacts, PageFacts, Text, Timestamp, Zone,
 };
@@ -98,6 +98,28 @@ impl<'a> Context<'a> {
     /// The zone in which days are counted: the customer's, else the shop's, else UTC.
     pub(super) fn zone(&self) -> Zone {
         self.customer_zone().or_else(|| self.shop().zone.clone()).unwrap_or_else(Zone::utc)
+    }
+
+    /// The zone of a wall clock that a journey names.
+    pub(super) fn clock(&self, whose: &WindowZone) -> Zone {
+        match whose {
+            WindowZone::Fixed(zone) => zone.clone(),
+            WindowZone::Customer { unknown } => {
+                self.customer_zone().or_else(|| unknown.clone()).unwrap_or_else(|| self.zone())
+            }
+        }
+    }
+
+    /// When a moment is that is waited for from now on; `None` if it has passed or is not known.
+    pub(super) fn until(&self, moment: &Moment) -> Option<Timestamp> {
+        let fact = match moment.day {
+            MomentDay::Fact { var, .. } => match self.value(var) {
+                Value::Time(time) => Some(time),
+                _ => None,
+            },
+            MomentDay::Weekdays(_) | MomentDay::Date(_) => None,
+        };
+        moment.after(self.now, fact, &self.clock(&moment.zone))
     }
 
     fn in_currency(&self, amount: Amount, items: &[Item]) -> Money {

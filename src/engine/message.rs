@@ -1,6 +1,6 @@
 //! Decides one message: whether it goes out, when, and with what content.
 
-use crate::journey::{Class, OnCap, Plan, WindowZone};
+use crate::journey::{Class, OnCap, Plan};
 use crate::model::{MessageId, Text, Timestamp, derive};
 
 use super::apply::Happening;
@@ -289,13 +289,7 @@ pub(super) fn has_decided(run: &Run, message: MessageId) -> bool {
 /// The send window that is open at the context's instant, or the next one: when it opens and closes.
 pub(super) fn window_at(context: &Context<'_>, plan: &Plan) -> Option<(Timestamp, Timestamp)> {
     let window = plan.send_only.as_ref()?;
-    let zone = match &window.zone {
-        WindowZone::Fixed(zone) => zone.clone(),
-        WindowZone::Customer { unknown } => {
-            context.customer_zone().or_else(|| unknown.clone()).unwrap_or_else(|| context.zone())
-        }
-    };
-    Some(window.opens_at(context.now, &zone))
+    Some(window.opens_at(context.now, &context.clock(&window.zone)))
 }
 
 /// What an input comes after.

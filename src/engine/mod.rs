@@ -18,6 +18,8 @@ mod consent;
 mod context;
 mod effect;
 mod end;
+mod experiment;
+mod first_of;
 mod forget;
 mod known;
 mod merge;

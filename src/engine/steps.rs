@@ -4,6 +4,8 @@ use crate::journey::{Class, NodeIx, Plan, Step};
 use crate::model::{MessageChannel, Text, Timestamp};
 
 use super::context::Context;
+use super::experiment::variant_of;
+use super::message::window_at;
 use super::outcome::is_outcome;
 use super::run::{Standing, Waiting};
 use super::state::CustomerState;
@@ -103,6 +105,29 @@ impl Engine {
                 Move::Until(at_most.map_or(quiet, |most| quiet.min(at.plus(most, &zone))))
             }
             Step::WaitFor { at_most, .. } => Move::Until(at.plus(*at_most, &context.zone())),
+            Step::WaitUntil { moment, next } => {
+                context.until(moment).map_or(Move::To(*next), Move::Until)
+            }
+            Step::Experiment { variants } => {
+                match variant_of(&plan.name, &entered.id, variants, state.id) {
+                    Some(variant) => {
+                        effects.push(Effect::Trace(Box::new(Trace {
+                            step: Some(entered.id.clone()),
+                            detail: Some(variant.name.clone()),
+                            ..trace_of(run, at, TraceKind::Decided)
+                        })));
+                        Move::To(variant.first)
+                    }
+                    None => Move::Over,
+                }
+            }
+            Step::FirstOf { messages } => {
+                let window = window_at(&context, plan);
+                match window.filter(|(opens, _)| *opens > at) {
+                    Some((opens, _)) => Move::Until(opens),
+                    None => self.first_of(&context, plan, messages).map_or(Move::Over, Move::To),
+                }
+            }
             Step::If { condition, then, otherwise } => {
                 let outcome = condition.test(&context);
                 let detail = match &outcome {
@@ -211,7 +236,12 @@ impl Engine {
                 self.withhold(state, place, &plan, standing.node, due, Reason::NoAddress, effects);
                 self.enter(state, place, next, due, effects);
             }
-            Step::Message { .. } | Step::If { .. } | Step::End => {
+            Step::WaitUntil { next, .. } => self.enter(state, place, *next, due, effects),
+            Step::Message { .. }
+            | Step::If { .. }
+            | Step::Experiment { .. }
+            | Step::FirstOf { .. }
+            | Step::End => {
                 self.enter(state, place, standing.node, due, effects);
             }
         }

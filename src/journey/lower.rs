@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, Report, SourceFile};
-use crate::model::{Delay, EventName, HOUR_MS};
-use crate::yaml::{ScalarOr, Spanned};
+use crate::model::{Delay, EventName, HOUR_MS, Zone};
+use crate::yaml::{OneOrMany, ScalarOr, Spanned};
 
 use super::check;
 use super::compile::{self, Loaded};
@@ -14,7 +14,7 @@ use super::expr::{Expr, Scope};
 use super::lower_steps;
 use super::syntax::{AgainSyntax, EventRuleSyntax, GoalSyntax, SendOnly, StartsWhen};
 use super::version;
-use super::words::{AgainWord, Condition, ZoneOrCustomer};
+use super::words::{AgainWord, Condition, Days, ZoneOrCustomer};
 use super::{
     Again, AgainPer, Class, EventRule, Goal, Matching, Plan, RunPer, Schedule, SendWindow, Start,
     Status, Version, WindowZone,
@@ -47,7 +47,7 @@ pub(super) fn lower(
     let start = starts_when.and_then(|starts_when| lower.start(starts_when));
     let run_scope = lower.run_scope;
     let only_while = lower.condition(syntax.only_while.as_ref(), run_scope);
-    let stops = syntax.stops_when.clone().map(crate::yaml::OneOrMany::into_vec).unwrap_or_default();
+    let stops = syntax.stops_when.clone().map(OneOrMany::into_vec).unwrap_or_default();
     let stops_when = stops.iter().map(|rule| lower.event_rule(rule)).collect();
     let one_run_per = lower.one_run_per();
     let again = lower.again(syntax.again.as_ref(), &one_run_per);
@@ -69,7 +69,7 @@ pub(super) fn lower(
         gives_way_to: syntax
             .gives_way_to
             .clone()
-            .map(crate::yaml::OneOrMany::into_vec)
+            .map(OneOrMany::into_vec)
             .unwrap_or_default()
             .into_iter()
             .map(|name| name.value.0)
@@ -311,13 +311,7 @@ impl<'a> Lower<'a> {
 
     fn send_window(&mut self, window: &Spanned<SendOnly>) -> Option<SendWindow> {
         let fields = &window.value;
-        let days = match fields.days.clone() {
-            None => [true; 7],
-            Some(days) => days.into_vec().into_iter().fold([false; 7], |mut all, some| {
-                all.iter_mut().zip(some.0).for_each(|(all, some)| *all |= some);
-                all
-            }),
-        };
+        let days = fields.days.as_ref().map_or([true; 7], weekdays);
         if !days.contains(&true) {
             return self.fail(
                 Code::BadValue,
@@ -334,18 +328,35 @@ impl<'a> Lower<'a> {
                 return self.fail(Code::MissingField, &one.span, message);
             }
         };
-        let zone = match fields.zone.as_ref().map(|zone| &zone.value) {
-            None | Some(ZoneOrCustomer::Customer) => WindowZone::Customer {
-                unknown: fields.unknown_zone.as_ref().map(|zone| zone.value.clone()),
-            },
+        let zone = self.clock(fields.zone.as_ref(), fields.unknown_zone.as_ref());
+        Some(SendWindow { days, from_minute: from, to_minute: to, zone })
+    }
+
+    /// Whose wall clock counts.
+    pub(super) fn clock(
+        &mut self,
+        zone: Option<&Spanned<ZoneOrCustomer>>,
+        unknown: Option<&Spanned<Zone>>,
+    ) -> WindowZone {
+        match zone.map(|zone| &zone.value) {
+            None | Some(ZoneOrCustomer::Customer) => {
+                WindowZone::Customer { unknown: unknown.map(|zone| zone.value.clone()) }
+            }
             Some(ZoneOrCustomer::Fixed(zone)) => {
-                if let Some(unknown) = &fields.unknown_zone {
+                if let Some(unknown) = unknown {
                     let message = "`unknown_zone` has a meaning only with `zone: customer`";
                     self.fail::<()>(Code::Conflict, &unknown.span, message);
                 }
                 WindowZone::Fixed(zone.clone())
             }
-        };
-        Some(SendWindow { days, from_minute: from, to_minute: to, zone })
+        }
     }
+}
+
+/// All of these weekdays together, Monday first.
+pub(super) fn weekdays(days: &OneOrMany<Days>) -> [bool; 7] {
+    days.clone().into_vec().into_iter().fold([false; 7], |mut all, some| {
+        all.iter_mut().zip(some.0).for_each(|(all, some)| *all |= some);
+        all
+    })
 }

@@ -10,12 +10,15 @@ use crate::yaml::{ScalarOr, Spanned};
 use super::expr::Expr;
 use super::lower::Lower;
 use super::step_syntax::{StepKind, StepSyntax};
-use super::syntax::{WaitForSyntax, WaitQuietSyntax, WaitSyntax};
+use super::syntax::{CaseSyntax, VariantSyntax, WaitForSyntax, WaitQuietSyntax, WaitSyntax};
 use super::words::{Condition, TemplateName};
-use super::{Class, Node, NodeIx, Step};
+use super::{Class, Node, NodeIx, Step, Variant};
 
 /// How deep steps may stand inside steps.
 pub const STEP_LEVELS_MAX: usize = 8;
+
+/// The greatest weight of a variant.
+const WEIGHT_MAX: u32 = 10_000;
 
 /// How many steps a journey may have.
 pub const STEPS_MAX: usize = 200;
@@ -56,6 +59,8 @@ enum Way {
     Next,
     Then,
     Otherwise,
+    /// One of many, by its number.
+    Nth(usize),
 }
 
 struct Build<'b, 'a> {
@@ -97,38 +102,136 @@ impl Build<'_, '_> {
     }
 
     fn step(&mut self, step: &StepSyntax, open: &[Open], level: usize) -> Vec<Open> {
-        let id = self.id(step);
+        let id = self.id(step, false);
         let lowered = match &step.kind {
             StepKind::Wait(wait) => self.wait(wait),
             StepKind::WaitQuiet(wait) => self.wait_quiet(wait),
+            StepKind::WaitUntil(wait) => self.lower.wait_until(wait, &step.span),
             StepKind::Message(channel, message) => self.message(*channel, message),
             StepKind::End => Step::End,
             StepKind::WaitFor(wait) => self.wait_for(wait),
             StepKind::If(condition, ..) => self.condition(condition.as_ref()),
+            StepKind::Choose(cases, otherwise) => {
+                return self.choose(step, id, cases, otherwise, open.to_vec(), level);
+            }
+            StepKind::Experiment(variants) => return self.experiment(id, variants, open, level),
+            StepKind::FirstOf(messages) => return self.first_of(id, messages, open),
         };
         let ends = matches!(lowered, Step::End);
         let node = self.push(id, lowered);
         self.fill(open, node);
-        let branches = match &step.kind {
-            StepKind::If(_, then, otherwise) => Some((then.as_slice(), otherwise.as_slice())),
-            StepKind::WaitFor(wait) => Some((
+        let (then, otherwise) = match &step.kind {
+            StepKind::If(_, then, otherwise) => (then.as_slice(), otherwise.as_slice()),
+            StepKind::WaitFor(wait) => (
                 wait.then.as_deref().unwrap_or_default(),
                 wait.otherwise.as_deref().unwrap_or_default(),
-            )),
-            StepKind::Wait(_) | StepKind::WaitQuiet(_) | StepKind::Message(..) | StepKind::End => {
-                None
-            }
+            ),
+            _ if ends => return Vec::new(),
+            _ => return vec![Open { node, way: Way::Next }],
         };
-        match branches {
-            Some((then, otherwise)) => {
-                let mut out = self.block(then, vec![Open { node, way: Way::Then }], level + 1);
-                let other = vec![Open { node, way: Way::Otherwise }];
-                out.extend(self.block(otherwise, other, level + 1));
-                out
+        let mut out = self.block(then, vec![Open { node, way: Way::Then }], level + 1);
+        let other = vec![Open { node, way: Way::Otherwise }];
+        out.extend(self.block(otherwise, other, level + 1));
+        out
+    }
+
+    /// One branch after another: the first case whose condition holds counts.
+    fn choose(
+        &mut self,
+        step: &StepSyntax,
+        id: Text,
+        cases: &[CaseSyntax],
+        otherwise: &[StepSyntax],
+        mut open: Vec<Open>,
+        level: usize,
+    ) -> Vec<Open> {
+        if cases.is_empty() {
+            if self.lower.loaded.is_sound {
+                let help = "write `- { if: CONDITION, then: [ … ] }` for each case";
+                let message = "`choose` has no case";
+                self.lower.fail_help::<()>(Code::MissingField, &step.span, message, help);
             }
-            None if ends => Vec::new(),
-            None => vec![Open { node, way: Way::Next }],
+            return vec![Open { node: self.push(id, Step::End), way: Way::Next }];
         }
+        let mut out = Vec::new();
+        for (place, case) in cases.iter().enumerate() {
+            let id = match place {
+                0 => id.clone(),
+                _ => self.unique(format!("{id}-{}", place + 1).into(), &step.span),
+            };
+            let lowered = self.condition(Some(&case.condition));
+            let node = self.push(id, lowered);
+            self.fill(&open, node);
+            out.extend(self.block(&case.then, vec![Open { node, way: Way::Then }], level + 1));
+            open = vec![Open { node, way: Way::Otherwise }];
+        }
+        out.extend(self.block(otherwise, open, level + 1));
+        out
+    }
+
+    fn experiment(
+        &mut self,
+        id: Text,
+        variants: &Spanned<Vec<VariantSyntax>>,
+        open: &[Open],
+        level: usize,
+    ) -> Vec<Open> {
+        if variants.value.len() < 2 {
+            let message = "an experiment compares at least two variants";
+            self.lower.fail::<()>(Code::BadValue, &variants.span, message);
+        }
+        let mut lowered: Vec<Variant> = Vec::new();
+        for VariantSyntax { variant, weight, .. } in &variants.value {
+            if lowered.iter().any(|other| other.name == variant.value.0) {
+                let message = format!("two variants have the name `{}`", variant.value.0);
+                self.lower.fail::<()>(Code::Conflict, &variant.span, message);
+            }
+            let number = weight.as_ref().map_or(1, |weight| weight.value);
+            if let Some(weight) = weight
+                && (number == 0 || number > WEIGHT_MAX)
+            {
+                let message = format!("a weight goes from 1 to {WEIGHT_MAX}");
+                self.lower.fail::<()>(Code::BadValue, &weight.span, message);
+            }
+            lowered.push(Variant { name: variant.value.0.clone(), weight: number, first: 0 });
+        }
+        let node = self.push(id, Step::Experiment { variants: lowered });
+        self.fill(open, node);
+        let mut out = Vec::new();
+        for (place, variant) in variants.value.iter().enumerate() {
+            let way = vec![Open { node, way: Way::Nth(place) }];
+            out.extend(self.block(&variant.then, way, level + 1));
+        }
+        out
+    }
+
+    fn first_of(
+        &mut self,
+        id: Text,
+        messages: &Spanned<Vec<StepSyntax>>,
+        open: &[Open],
+    ) -> Vec<Open> {
+        if messages.value.len() < 2 {
+            let message = "`first_of` chooses among at least two messages";
+            self.lower.fail::<()>(Code::BadValue, &messages.span, message);
+        }
+        let node = self.push(id, Step::FirstOf { messages: vec![0; messages.value.len()] });
+        self.fill(open, node);
+        let mut out = Vec::new();
+        for (place, step) in messages.value.iter().enumerate() {
+            let StepKind::Message(channel, message) = &step.kind else {
+                let message = "`first_of` holds messages only";
+                let help = "write `email:` or `sms:`; put other steps before or after it";
+                self.lower.fail_help::<()>(Code::WrongShape, &step.span, message, help);
+                continue;
+            };
+            let id = self.id(step, true);
+            let lowered = self.message(*channel, message);
+            let chosen = self.push(id, lowered);
+            self.fill(&[Open { node, way: Way::Nth(place) }], chosen);
+            out.push(Open { node: chosen, way: Way::Next });
+        }
+        out
     }
 
     fn wait(&mut self, wait: &ScalarOr<Delay, WaitSyntax>) -> Step {
@@ -212,13 +315,18 @@ impl Build<'_, '_> {
         Step::Message { channel, template: name.0.clone(), class, coupon, next: 0 }
     }
 
-    /// A step's id: its `id:`, else its template's last part, else kind and number.
-    fn id(&mut self, step: &StepSyntax) -> Text {
+    /// A step's id: its `id:`, else its template's last part, else kind and number. Where messages
+    /// of one template stand `among` others, their channel is added.
+    fn id(&mut self, step: &StepSyntax, among: bool) -> Text {
         let kind = match &step.kind {
             StepKind::Wait(_) => "wait",
             StepKind::WaitQuiet(_) => "wait_quiet",
             StepKind::WaitFor(_) => "wait_for",
+            StepKind::WaitUntil(_) => "wait_until",
             StepKind::If(..) => "if",
+            StepKind::Choose(..) => "choose",
+            StepKind::Experiment(_) => "experiment",
+            StepKind::FirstOf(_) => "first_of",
             StepKind::Message(channel, _) => channel.as_str(),
             StepKind::End => "end",
         };
@@ -232,11 +340,17 @@ impl Build<'_, '_> {
                     ScalarOr::Scalar(template) => template,
                     ScalarOr::Map(fields) => &fields.template,
                 };
-                template.value.0.rsplit('/').next().unwrap_or_default().into()
+                let last = template.value.0.rsplit('/').next().unwrap_or_default();
+                if among { format!("{last}-{kind}").into() } else { last.into() }
             }
             (None, _) => numbered.into(),
         };
         let span = step.id.as_ref().map_or(&step.span, |id| &id.span);
+        self.unique(id, span)
+    }
+
+    /// Reports an id that there is already.
+    fn unique(&mut self, id: Text, span: &Range<usize>) -> Text {
         if let Some(first) = self.ids.get(&id) {
             let (line, _) = self.lower.file().line_column(first.start);
             let message = format!("two steps have the id `{id}`");
@@ -265,15 +379,25 @@ impl Build<'_, '_> {
                 (
                     Step::Wait { next, .. }
                     | Step::WaitQuiet { next, .. }
+                    | Step::WaitUntil { next, .. }
                     | Step::Message { next, .. },
                     _,
                 ) => *next = target,
+                (Step::Experiment { variants }, Way::Nth(place)) => {
+                    if let Some(variant) = variants.get_mut(*place) {
+                        variant.first = target;
+                    }
+                }
+                (Step::FirstOf { messages }, Way::Nth(place)) => {
+                    if let Some(message) = messages.get_mut(*place) {
+                        *message = target;
+                    }
+                }
                 (Step::WaitFor { then, .. } | Step::If { then, .. }, Way::Then) => *then = target,
-                (
-                    Step::WaitFor { otherwise, .. } | Step::If { otherwise, .. },
-                    Way::Otherwise | Way::Next,
-                ) => *otherwise = target,
-                (Step::End, _) => (),
+                (Step::WaitFor { otherwise, .. } | Step::If { otherwise, .. }, _) => {
+                    *otherwise = target
+                }
+                (Step::Experiment { .. } | Step::FirstOf { .. } | Step::End, _) => (),
             }
         }
     }

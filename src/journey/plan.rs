@@ -7,6 +7,7 @@ use crate::model::{Delay, EventName, MessageChannel, Text, Zone};
 
 use super::Var;
 use super::expr::Expr;
+use super::moment::Moment;
 
 /// The structure of a journey as a hash: two files of one structure have one version.
 ///
@@ -105,7 +106,8 @@ impl Plan {
             Step::WaitQuiet { delay, at_most, .. } => longer(delay, at_most),
             Step::WaitFor { at_most, .. } => at_most.nominal_ms(),
             Step::Message { .. } => self.no_address.map_or(0, Delay::nominal_ms),
-            Step::If { .. } | Step::End => 0,
+            Step::WaitUntil { moment, .. } => moment.nominal_ms(),
+            Step::If { .. } | Step::Experiment { .. } | Step::FirstOf { .. } | Step::End => 0,
         });
         steps.fold(0, i64::saturating_add)
     }
@@ -300,6 +302,13 @@ pub enum Step {
         /// When it did not.
         otherwise: NodeIx,
     },
+    /// Waits until a moment; one that has passed is not waited for.
+    WaitUntil {
+        /// Which.
+        moment: Moment,
+        /// Then.
+        next: NodeIx,
+    },
     /// Goes one of two ways.
     If {
         /// By this condition.
@@ -308,6 +317,16 @@ pub enum Step {
         then: NodeIx,
         /// When it is not.
         otherwise: NodeIx,
+    },
+    /// Goes the way of the customer's variant, which is a hash of customer, journey and step.
+    Experiment {
+        /// At least two.
+        variants: Vec<Variant>,
+    },
+    /// Goes to the first of these messages that can reach the customer by its channel.
+    FirstOf {
+        /// Message nodes, the preferred one first.
+        messages: Vec<NodeIx>,
     },
     /// Decides a message.
     Message {
@@ -324,4 +343,15 @@ pub enum Step {
     },
     /// The run is over.
     End,
+}
+
+/// A way of an experiment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Its name, as traces tell it.
+    pub name: Text,
+    /// How many go this way, in relation to the weights of the others; above zero.
+    pub weight: u32,
+    /// Where it begins.
+    pub first: NodeIx,
 }

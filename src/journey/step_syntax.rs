@@ -7,9 +7,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::diagnostic::{Code, did_you_mean};
 use crate::model::{Delay, MessageChannel};
-use crate::yaml::{Kind, Node, Read, Reader, ScalarOr, Spanned};
+use crate::yaml::{Key, Kind, Node, Read, Reader, ScalarOr, Spanned};
 
-use super::syntax::{MessageSyntax, WaitForSyntax, WaitQuietSyntax, WaitSyntax};
+use super::syntax::{
+    CaseSyntax, MessageSyntax, VariantSyntax, WaitForSyntax, WaitQuietSyntax, WaitSyntax,
+    WaitUntilSyntax,
+};
 use super::words::{Condition, Name, TemplateName};
 
 /// A step and its place.
@@ -26,17 +29,32 @@ pub(super) enum StepKind {
     Wait(ScalarOr<Delay, WaitSyntax>),
     WaitQuiet(ScalarOr<Delay, WaitQuietSyntax>),
     WaitFor(Box<WaitForSyntax>),
+    WaitUntil(Box<WaitUntilSyntax>),
     If(Option<Condition>, Vec<StepSyntax>, Vec<StepSyntax>),
+    Choose(Vec<CaseSyntax>, Vec<StepSyntax>),
+    Experiment(Spanned<Vec<VariantSyntax>>),
+    FirstOf(Spanned<Vec<StepSyntax>>),
     Message(MessageChannel, ScalarOr<TemplateName, MessageSyntax>),
     End,
 }
 
 /// The words that say what a step does.
-const KINDS: [&str; 7] = ["wait", "wait_quiet", "wait_for", "if", "email", "sms", "end"];
+const KINDS: [&str; 11] = [
+    "wait",
+    "wait_quiet",
+    "wait_for",
+    "wait_until",
+    "if",
+    "choose",
+    "experiment",
+    "first_of",
+    "email",
+    "sms",
+    "end",
+];
 
 /// The words of steps that the language has and this version does not.
-const LATER: [&str; 8] =
-    ["wait_until", "choose", "experiment", "first_of", "webhook", "set", "fetch", "start"];
+const LATER: [&str; 4] = ["webhook", "set", "fetch", "start"];
 
 impl Read for StepSyntax {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
@@ -51,39 +69,27 @@ impl Read for StepSyntax {
             Kind::List(_) => return reader.wrong_shape(node, "a step"),
             Kind::Map(entries) => entries,
         };
-        let kinds: Vec<_> = entries.iter().filter(|(key, _)| is_kind(&key.text)).collect();
-        let (key, value) = match kinds.as_slice() {
-            [one] => (&one.0, &one.1),
-            [] => {
-                let other = entries.iter().find(|(key, _)| key.text != "id");
-                let (span, word) =
-                    other.map_or((node.span.clone(), ""), |(key, _)| (key.span.clone(), &key.text));
-                unknown_step(reader, span, word);
-                return None;
-            }
-            [first, second, ..] => {
-                return reader.fail_help(
-                    Code::Conflict,
-                    second.0.span.clone(),
-                    format!(
-                        "a step does one thing, this one has `{}` and `{}`",
-                        first.0.text, second.0.text
-                    ),
-                    "begin a new step with `-`",
-                );
-            }
-        };
+        let (key, value) = word(node, entries, reader)?;
         let mut known = vec![key.text.as_str(), "id"];
-        if key.text == "if" {
-            known.extend(["then", "else"]);
+        match key.text.as_str() {
+            "if" => known.extend(["then", "else"]),
+            "choose" => known.push("else"),
+            _ => {}
         }
-        let fields = reader.entries(node, &format!("an `{}` step", key.text), &known)?;
+        let fields = reader.entries(node, &format!("the `{}` step", key.text), &known)?;
         let find = |name: &str| fields.iter().find(|(key, _)| *key == name).map(|(_, node)| *node);
         let mut id = find("id").and_then(|node| Spanned::read(node, reader));
         let kind = match key.text.as_str() {
             "wait" => StepKind::Wait(Read::read(value, reader)?),
             "wait_quiet" => StepKind::WaitQuiet(Read::read(value, reader)?),
             "wait_for" => StepKind::WaitFor(Read::read(value, reader)?),
+            "wait_until" => StepKind::WaitUntil(Read::read(value, reader)?),
+            "choose" => {
+                let otherwise = find("else").and_then(|node| Read::read(node, reader));
+                StepKind::Choose(Read::read(value, reader)?, otherwise.unwrap_or_default())
+            }
+            "experiment" => StepKind::Experiment(Read::read(value, reader)?),
+            "first_of" => StepKind::FirstOf(Read::read(value, reader)?),
             "email" => StepKind::Message(MessageChannel::Email, Read::read(value, reader)?),
             "sms" => StepKind::Message(MessageChannel::Sms, Read::read(value, reader)?),
             "if" => {
@@ -126,6 +132,34 @@ impl Read for StepSyntax {
     }
 }
 
+/// The entry that says what a step does.
+fn word<'n>(
+    node: &Node,
+    entries: &'n [(Key, Node)],
+    reader: &mut Reader<'_>,
+) -> Option<(&'n Key, &'n Node)> {
+    let kinds: Vec<_> = entries.iter().filter(|(key, _)| is_kind(&key.text)).collect();
+    match kinds.as_slice() {
+        [(key, value)] => Some((key, value)),
+        [] => {
+            let other = entries.iter().find(|(key, _)| key.text != "id");
+            let (span, word) =
+                other.map_or((node.span.clone(), ""), |(key, _)| (key.span.clone(), &key.text));
+            unknown_step(reader, span, word);
+            None
+        }
+        [first, second, ..] => reader.fail_help(
+            Code::Conflict,
+            second.0.span.clone(),
+            format!(
+                "a step does one thing, this one has `{}` and `{}`",
+                first.0.text, second.0.text
+            ),
+            "begin a new step with `-`",
+        ),
+    }
+}
+
 fn is_kind(word: &str) -> bool {
     KINDS.contains(&word) || LATER.contains(&word)
 }
@@ -161,10 +195,25 @@ impl JsonSchema for StepSyntax {
         let quiet =
             step("wait_quiet", generator.subschema_for::<ScalarOr<Delay, WaitQuietSyntax>>());
         let wait_for = step("wait_for", generator.subschema_for::<WaitForSyntax>());
+        let wait_until = step("wait_until", generator.subschema_for::<WaitUntilSyntax>());
+        let variants = generator.subschema_for::<Vec<VariantSyntax>>();
+        let experiment = step("experiment", variants);
         let message = generator.subschema_for::<ScalarOr<TemplateName, MessageSyntax>>();
         let email = step("email", message.clone());
         let sms = step("sms", message);
         let steps = generator.subschema_for::<Vec<Self>>();
+        let first_of =
+            step("first_of", json_schema!({ "type": "array", "items": { "anyOf": [email, sms] } }));
+        let choose = json_schema!({
+            "type": "object",
+            "properties": {
+                "choose": generator.subschema_for::<Vec<CaseSyntax>>(),
+                "else": steps,
+                "id": id,
+            },
+            "required": ["choose"],
+            "additionalProperties": false,
+        });
         let branch = json_schema!({
             "type": "object",
             "properties": {
@@ -177,7 +226,10 @@ impl JsonSchema for StepSyntax {
             "additionalProperties": false,
         });
         json_schema!({
-            "anyOf": [{ "const": "end" }, wait, quiet, wait_for, branch, email, sms],
+            "anyOf": [
+                { "const": "end" }, wait, quiet, wait_for, wait_until, branch, choose, experiment,
+                first_of, email, sms,
+            ],
         })
     }
 }

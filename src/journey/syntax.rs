@@ -7,8 +7,8 @@ use crate::yaml::{OneOrMany, ScalarOr, Spanned, record};
 
 use super::step_syntax::StepSyntax;
 use super::words::{
-    AgainWord, Condition, Days, Name, PerWhat, Percent, Priority, TemplateName, TimeOfDay,
-    ZoneOrCustomer,
+    AgainWord, Condition, DateOrFact, Days, Name, PerWhat, Percent, Priority, TemplateName,
+    TimeOfDay, ZoneOrCustomer,
 };
 use super::{Class, Matching, Status};
 
@@ -184,6 +184,49 @@ record! {
         then "then": optional Vec<StepSyntax>,
         /// What happens when it did not.
         otherwise "else": optional Vec<StepSyntax>,
+    }
+}
+
+record! {
+    /// Waits until a moment: one of some weekdays, a date, or so long before or after a time that is
+    /// known. A moment that has passed is not waited for.
+    pub(super) struct WaitUntilSyntax("`wait_until`") {
+        /// The next of these weekdays: `tue`, `mon-fri`, or a list.
+        days "days": optional OneOrMany<Days>,
+        /// A date such as 2026-12-24, or a time that is known, such as `orders.last_at`.
+        date "date": optional Spanned<DateOrFact>,
+        /// So long before the time that is known.
+        before "before": optional Spanned<Delay>,
+        /// So long after the time that is known.
+        after "after": optional Spanned<Delay>,
+        /// At which time of that day, in quotes.
+        at "at": optional Spanned<TimeOfDay>,
+        /// Whose clock: `customer` (the default) or an IANA zone.
+        zone "zone": optional Spanned<ZoneOrCustomer>,
+        /// The zone of customers whose zone is not known; without it the shop's.
+        unknown_zone "unknown_zone": optional Spanned<Zone>,
+    }
+}
+
+record! {
+    /// One case of `choose`.
+    pub(super) struct CaseSyntax("a case of `choose`") {
+        /// The condition; the first case whose condition holds counts.
+        condition "if": required Condition,
+        /// What happens then.
+        then "then": required Vec<StepSyntax>,
+    }
+}
+
+record! {
+    /// One variant of `experiment`.
+    pub(super) struct VariantSyntax("a variant of `experiment`") {
+        /// Its name.
+        variant "variant": required Spanned<Name>,
+        /// How many go this way, in relation to the other weights; the default is 1.
+        weight "weight": optional Spanned<u32>,
+        /// What happens to them.
+        then "then": required Vec<StepSyntax>,
     }
 }
 

@@ -8,8 +8,8 @@ use std::fmt::Write;
 
 use super::expr::Expr;
 use super::{
-    Again, AgainPer, Class, EventRule, Matching, Plan, RunPer, SendWindow, Start, Step, Version,
-    WindowZone,
+    Again, AgainPer, Class, EventRule, Matching, Moment, MomentDay, Plan, RunPer, SendWindow,
+    Start, Step, Version, WindowZone,
 };
 
 const FORM: &str = "waypost journey structure 1";
@@ -123,14 +123,32 @@ fn optional(value: Option<impl std::fmt::Display>) -> String {
 }
 
 fn window(window: &SendWindow) -> String {
-    let days: String = window.days.iter().map(|open| if *open { '1' } else { '0' }).collect();
-    let zone = match &window.zone {
+    let (days, zone) = (weekdays(&window.days), clock(&window.zone));
+    format!("{days} {} {} {zone}", window.from_minute, window.to_minute)
+}
+
+fn weekdays(days: &[bool; 7]) -> String {
+    days.iter().map(|open| if *open { '1' } else { '0' }).collect()
+}
+
+fn clock(zone: &WindowZone) -> String {
+    match zone {
         WindowZone::Fixed(zone) => zone.name().to_owned(),
         WindowZone::Customer { unknown } => {
             format!("customer {}", unknown.as_ref().map_or("-", crate::model::Zone::name))
         }
+    }
+}
+
+fn moment(moment: &Moment) -> String {
+    let day = match &moment.day {
+        MomentDay::Weekdays(days) => weekdays(days),
+        MomentDay::Date(date) => date.to_string(),
+        MomentDay::Fact { var, shift, before } => {
+            format!("{} {} {shift}", var.path(), if *before { "before" } else { "after" })
+        }
     };
-    format!("{days} {} {} {zone}", window.from_minute, window.to_minute)
+    format!("{day} {} {}", optional(moment.minute), clock(&moment.zone))
 }
 
 fn step(step: &Step) -> String {
@@ -144,6 +162,14 @@ fn step(step: &Step) -> String {
         Step::WaitFor { rule: of, at_most, then, otherwise } => {
             format!("wait_for {at_most} {then} {otherwise} {}", rule(of))
         }
+        Step::WaitUntil { moment: until, next } => format!("wait_until {} {next}", moment(until)),
+        Step::Experiment { variants } => {
+            let each = variants.iter();
+            let each = each
+                .map(|variant| format!("{} {} {}", variant.name, variant.weight, variant.first));
+            format!("experiment {}", each.collect::<Vec<_>>().join(" "))
+        }
+        Step::FirstOf { messages } => format!("first_of {messages:?}"),
         Step::If { condition: it, then, otherwise } => {
             format!("if {then} {otherwise} {}", condition(Some(it)))
         }

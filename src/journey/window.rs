@@ -56,11 +56,11 @@ impl SendWindow {
 }
 
 /// Days from Monday.
-const fn day_number(weekday: Weekday) -> u8 {
+pub(super) const fn day_number(weekday: Weekday) -> u8 {
     weekday.to_monday_zero_offset().unsigned_abs()
 }
 
-fn day(date: Date, ahead: i32) -> Option<Date> {
+pub(super) fn day(date: Date, ahead: i32) -> Option<Date> {
     date.checked_add(jiff::Span::new().days(ahead)).ok()
 }
 

@@ -1,5 +1,7 @@
 //! The single values of a journey file: names, words, times of day, shares.
 
+use jiff::civil::Date;
+
 use crate::diagnostic::{Code, did_you_mean};
 use crate::model::{Text, Zone};
 use crate::yaml::{Kind, Node, Read, Reader, parsed, text_schema, word_values};
@@ -135,6 +137,36 @@ impl Read for TimeOfDay {
     }
 }
 
+/// A date, or the name of a time that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DateOrFact {
+    Date(Date),
+    Fact(Var),
+}
+
+impl Read for DateOrFact {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(node)?;
+        if text.starts_with(|c: char| c.is_ascii_digit()) {
+            return parsed(node, reader, "date", "write year, month and day: 2026-12-24", |text| {
+                text.parse().ok().filter(|_| text.len() == 10).map(Self::Date)
+            });
+        }
+        // Of `now` nothing is before or after.
+        let times =
+            || Var::ALL.iter().filter(|(var, _, ty, _)| *ty == Type::Time && *var != Var::Now);
+        if let Some((var, ..)) = times().find(|(_, path, ..)| *path == text) {
+            return Some(Self::Fact(*var));
+        }
+        let help = did_you_mean(text, times().map(|(_, path, ..)| *path)).unwrap_or_else(|| {
+            let known: Vec<&str> = times().map(|(_, path, ..)| *path).collect();
+            format!("write a date such as 2026-12-24, or one of {}", known.join(", "))
+        });
+        let message = format!("`{text}` is neither a date nor a time that is known");
+        reader.fail_help(Code::BadValue, node.span.clone(), message, help)
+    }
+}
+
 /// Weekdays: one, or a range such as `mon-sat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Days(pub(super) [bool; 7]);
@@ -248,6 +280,7 @@ text_schema! {
     PerWhat, { "type": "string", "pattern": "^(customer|cart|order|event\\.[a-z_]+)$" };
     TimeOfDay, { "type": "string", "pattern": "^([01]?[0-9]|2[0-3]):[0-5][0-9]$|^24:00$" };
     Days, { "type": "string", "pattern": "^(mon|tue|wed|thu|fri|sat|sun)([-,] *(mon|tue|wed|thu|fri|sat|sun))*$" };
+    DateOrFact, { "type": "string", "examples": ["2026-12-24", "orders.last_at"] };
     ZoneOrCustomer, { "type": "string", "examples": ["customer", "Europe/Amsterdam"] };
     Percent, { "type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,2})? *%$" };
     Priority, { "type": "integer", "minimum": 0, "maximum": 100 };
