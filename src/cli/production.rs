@@ -101,6 +101,7 @@ pub(super) async fn serve(
         clock: Arc::clone(&clock),
         roles,
         shares: Arc::clone(&shares),
+        every: Duration::from_millis(config.ticks.every_ms.unsigned_abs()),
         stop: stop.clone(),
     };
     let kept = kept(&registry, kafka, &metrics);

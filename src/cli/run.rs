@@ -118,6 +118,11 @@ fn work(args: &Args, config: &Config, runtime: &Runtime) -> anyhow::Result<()> {
     if let Some(production) = &config.production {
         return runtime.block_on(production::serve(config, production, args.roles()?));
     }
+    if !args.role.is_empty() {
+        bail!(
+            "--role is for workers on Kafka and Postgres; this configuration has no `kafka`, so one process does all"
+        );
+    }
     let templates = setup::templates_folder(None, &config.templates);
     let journeys = setup::journeys(&config.journeys, templates.as_deref())?;
     let templates = setup::sound_templates(&config.templates, &journeys.plans)?;

@@ -41,7 +41,7 @@ impl Logging {
                 EnvFilter::new(format!("warn,waypost={level}"))
             }
             // Also a filter for all modules asks for no spans: lines do not tell of them.
-            filter => EnvFilter::new(format!("{filter},{SPANS}=off")),
+            filter => EnvFilter::new(format!("warn,waypost=info,{filter},{SPANS}=off")),
         };
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let lines = match self.format {

@@ -21,6 +21,8 @@ use crate::provider::{Net, Stream};
 
 /// How long a batch of spans may take to be delivered.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last traces may take, at the end of a worker that is to be gone within 30 seconds.
+const CLOSING: Duration = Duration::from_secs(2);
 /// The largest answer of a collector that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// The path of traces below a collector's address.
@@ -70,7 +72,7 @@ impl Traces {
 
     /// Sends what is left; what can't be sent in time is lost. It blocks.
     pub(super) fn close(self) {
-        if let Err(error) = self.provider.shutdown_with_timeout(PATIENCE) {
+        if let Err(error) = self.provider.shutdown_with_timeout(CLOSING) {
             tracing::debug!(%error, "the last traces are lost");
         }
     }

@@ -254,23 +254,24 @@ pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<()
         Some(ended) = tasks.join_next() => Some(ended),
     };
     halt.send_replace(true);
-    let mut result = match ended {
-        None => Ok(()),
-        Some(Ok((_, Err(error)))) => Err(error),
-        Some(Ok((name, Ok(())))) => Err(Error::Task(name)),
-        Some(Err(_)) => Err(Error::Task("a part of the worker")),
+    parts.shares.ends();
+    // What made it end is told even if the rest does not end in time.
+    let failed = match ended {
+        None => None,
+        Some(Ok((_, Err(error)))) => Some(error),
+        Some(Ok((name, Ok(())))) => Some(Error::Task(name)),
+        Some(Err(_)) => Some(Error::Task("a part of the worker")),
     };
     let running = Arc::clone(&tasks.running);
     let end = async {
+        let mut first = None;
         while let Some(ended) = tasks.join_next().await {
             if let Ok((name, Err(error))) = ended {
                 tracing::warn!(part = name, %error, "while stopping");
-                if result.is_ok() {
-                    result = Err(error);
-                }
+                first.get_or_insert(error);
             }
         }
-        result
+        first
     };
     let metrics = Arc::clone(&parts.metrics);
     let waits_for = || {
@@ -278,7 +279,8 @@ pub async fn run(mut parts: Parts, mut stop: watch::Receiver<bool>) -> Result<()
         let parts = running.into_iter().map(str::to_owned);
         parts.chain(metrics.under_way()).collect::<Vec<_>>().join(", ")
     };
-    within_time(waits_for, end).await.unwrap_or(Err(Error::Overdue))
+    let late = within_time(waits_for, end).await.unwrap_or(Some(Error::Overdue));
+    failed.or(late).map_or(Ok(()), Err)
 }
 
 /// The parts of a running worker, each with its name.

@@ -14,16 +14,22 @@ use super::Roles;
 /// How long Postgres may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What a worker has been given by Kafka's groups. Nothing to do counts, too.
+/// What a worker has been given by Kafka's groups, where nothing to do counts, too; and whether it
+/// gives it up.
 #[derive(Debug, Default)]
 pub struct Shares {
     inputs: AtomicBool,
     lanes: AtomicBool,
+    ending: AtomicBool,
 }
 
 impl Shares {
     pub(super) fn has_inputs(&self) {
         self.inputs.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn ends(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn has_lanes(&self) {
@@ -41,6 +47,8 @@ pub struct Readiness {
     pub roles: Roles,
     /// What it was given.
     pub shares: Arc<Shares>,
+    /// How often a tick is due.
+    pub every: Duration,
     /// Becomes true when it is to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -48,7 +56,7 @@ pub struct Readiness {
 impl Ready for Readiness {
     async fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if *self.stop.borrow() {
+        if *self.stop.borrow() || self.shares.ending.load(Ordering::Relaxed) {
             reasons.push("the worker is stopping".to_owned());
         }
         let now = self.clock.now();
@@ -58,7 +66,7 @@ impl Ready for Readiness {
                     let text = "no release is in force: put one in force with `waypost apply`";
                     reasons.push(text.to_owned());
                 }
-                reasons.extend(stands_still(pulse.ticked, now));
+                reasons.extend(stands_still(pulse.ticked, now, self.every));
             }
             Ok(Err(error)) => reasons.push(format!("Postgres: {error}")),
             Err(_) => reasons.push("Postgres does not answer".to_owned()),

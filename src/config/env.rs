@@ -37,7 +37,8 @@ pub(super) fn overlay(
     let keys = keys();
     let mut text = format!("{}\n", file.text);
     let mut variables = Vec::new();
-    for (variable, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+    let ours = |name: &str| name.starts_with(PREFIX) && !of_a_service(name);
+    for (variable, value) in environment.iter().filter(|(name, _)| ours(name)) {
         let found = keys.iter().find_map(|key| key.matches(variable).map(|name| (key, name)));
         let Some((key, name)) = found else {
             report.push(unknown(variable, &keys));
@@ -96,6 +97,22 @@ impl Overlaid {
             report.push(diagnostic);
         }
     }
+}
+
+/// Whether Kubernetes sets a variable of this name for a service whose name begins like ours, such
+/// as `WAYPOST_PUBLIC_SERVICE_HOST` and `WAYPOST_PUBLIC_PORT_80_TCP_ADDR` for `waypost-public`
+/// (its page on connecting applications with services).
+fn of_a_service(variable: &str) -> bool {
+    let port = |rest: &str| {
+        let (number, rest) = rest.split_once('_').unwrap_or((rest, "TCP"));
+        let protocol = rest.split('_').next().unwrap_or_default();
+        number.parse::<u16>().is_ok() && matches!(protocol, "TCP" | "UDP" | "SCTP")
+    };
+    variable.ends_with("_SERVICE_HOST")
+        || variable.ends_with("_SERVICE_PORT")
+        || variable.contains("_SERVICE_PORT_")
+        || variable.ends_with("_PORT")
+        || variable.split_once("_PORT_").is_some_and(|(_, rest)| port(rest))
 }
 
 fn unknown(variable: &str, keys: &[ConfigKey]) -> Diagnostic {

@@ -367,16 +367,19 @@ fn values<T, V>(properties: Properties<T>, value: impl Fn(T) -> V) -> BTreeMap<S
     properties.0.into_iter().map(|(name, written)| (name, value(written.value))).collect()
 }
 
-/// A database's address with `***` for a password, before the host or among the parameters.
+/// A database's address with `***` for a password, before the host or among the parameters. A
+/// password may hold `?` and `@`, though it ought to be encoded: all up to the last `@` is hidden.
 fn masked(url: &str) -> String {
-    let (before, parameters) = url.split_once('?').unwrap_or((url, ""));
-    let mut out = before.to_owned();
-    if let Some((scheme, rest)) = before.split_once("://")
-        && let Some((login, place)) = rest.rsplit_once('@')
-        && let Some((user, _)) = login.split_once(':')
-    {
-        out = format!("{scheme}://{user}:***@{place}");
-    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (login, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let (before, parameters) = place.split_once('?').unwrap_or((place, ""));
+    let mut out = match (scheme, login.split_once(':')) {
+        ("", None) => String::new(),
+        (scheme, None) if login.is_empty() => format!("{scheme}://"),
+        (scheme, None) => format!("{scheme}://{login}@"),
+        (scheme, Some((user, _))) => format!("{scheme}://{user}:***@"),
+    };
+    out.push_str(before);
     let shown = parameters.split('&').filter(|parameter| !parameter.is_empty()).map(|parameter| {
         if parameter.starts_with("password=") { "password=***" } else { parameter }
     });
@@ -385,4 +388,22 @@ fn masked(url: &str) -> String {
         out.push_str(parameter);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked;
+
+    #[test]
+    fn a_password_is_hidden_wherever_it_stands() {
+        for (url, shown) in [
+            ("postgres://db/waypost", "postgres://db/waypost"),
+            ("postgres://waypost@db/w", "postgres://waypost@db/w"),
+            ("postgres://waypost:geheim@db/w?a=b", "postgres://waypost:***@db/w?a=b"),
+            ("postgres://waypost:ge?h@eim@db/w", "postgres://waypost:***@db/w"),
+            ("postgres://db/w?password=geheim&a=b", "postgres://db/w?password=***&a=b"),
+        ] {
+            assert_eq!(masked(url), shown);
+        }
+    }
 }

@@ -347,3 +347,21 @@ fn a_store_beside_kafka_is_warned_of() {
     let message = report.render(false);
     assert!(message.contains("`store` is not used"), "{message}");
 }
+
+#[test]
+fn what_kubernetes_sets_for_services_is_no_key() {
+    let set = |name: &str| BTreeMap::from([(name.to_owned(), "10.0.0.1".to_owned())]);
+    for name in [
+        "WAYPOST_PUBLIC_SERVICE_HOST",
+        "WAYPOST_PUBLIC_SERVICE_PORT",
+        "WAYPOST_PUBLIC_SERVICE_PORT_HTTP",
+        "WAYPOST_PUBLIC_PORT",
+        "WAYPOST_PUBLIC_PORT_80_TCP",
+        "WAYPOST_PUBLIC_PORT_80_TCP_ADDR",
+    ] {
+        let (config, report) = Config::read(None, Path::new(""), &set(name));
+        assert!(config.is_some() && !report.has_errors(), "{name}: {}", report.render(false));
+    }
+    let (_, report) = Config::read(None, Path::new(""), &set("WAYPOST_PUBLIC_PORTS"));
+    assert!(report.has_errors());
+}

@@ -129,7 +129,7 @@ fn create_time(name: &str, role: &Role) -> String {
     };
     format!(
         "topic {name} has the timestamps of its producers (message.timestamp.type=CreateTime), so \
-         it is not known what was there when: `kafka-configs --alter --entity-type topics \
+         it is not known what was there when: `kafka-configs --bootstrap-server HOST:9092 --alter --entity-type topics \
          --entity-name {name} --add-config message.timestamp.type=LogAppendTime`{other}"
     )
 }

@@ -44,5 +44,5 @@ pub(super) struct OfTable {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Delivered {
     pub channel: &'static str,
-    pub outcome: &'static str,
+    pub status: &'static str,
 }

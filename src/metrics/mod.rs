@@ -268,7 +268,7 @@ impl Metrics {
 
     /// A message ended.
     pub fn delivered(&self, channel: MessageChannel, status: DeliveryStatus) {
-        let of = Delivered { channel: channel.as_str(), outcome: status.as_str() };
+        let of = Delivered { channel: channel.as_str(), status: status.as_str() };
         self.deliveries.get_or_create_owned(&of).inc();
     }
 

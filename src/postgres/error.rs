@@ -182,15 +182,19 @@ pub(super) fn explain(place: &Arc<str>, doing: &'static str, source: sqlx::Error
     // The class, then the condition: appendix A of Postgres's manual.
     match (code.get(..2).unwrap_or_default(), code.as_str()) {
         // What a pooler says is 08 too.
-        ("08", _) | (_, "57P01" | "57P02" | "57P05" | "40001" | "40P01" | "55P03" | "25006") => {
-            Error::Interrupted { doing, place, source }
-        }
+        ("08", _)
+        | (
+            _,
+            "57P01" | "57P02" | "57P05" | "40001" | "40P01" | "55P03" | "25006"
+            // Limits of time that a server sets, and its memory.
+            | "57014" | "25P03" | "25P04" | "53200",
+        ) => Error::Interrupted { doing, place, source },
         (_, "57P03" | "53300") => Error::Unreachable { place, source },
         ("28", _) | (_, "3D000") => Error::Refused { place, detail },
         (_, "42501") => Error::NotAllowed { doing, place, detail },
         (_, "42P01" | "42703") => Error::Older { place, detail },
         (_, "42P07" | "42710") => Error::Foreign { place, detail },
-        (_, "53100" | "53200") => Error::Full { place, detail },
+        (_, "53100") => Error::Full { place, detail },
         _ => Error::Database { doing, place, source },
     }
 }

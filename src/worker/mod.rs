@@ -20,6 +20,7 @@ mod stopping;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -40,12 +41,12 @@ pub use ingest::{Intake, Placed, Taken};
 pub use inlet::{Accepted, Gather, Inlet, Refused, Source, Unread};
 pub use keeping::Keeping;
 pub use public::{Pages, routes as page_routes};
-pub use ready::{Ready, STANDS_STILL_MS, stands_still};
+pub use ready::{Ready, STANDS_STILL, stands_still};
 pub use sending::Sending;
 pub use stopping::{STOP_MAX, within_time};
 
 /// How long a worker that stops waits for messages that are being handed over.
-const HAND_OVER: std::time::Duration = std::time::Duration::from_secs(20);
+const HAND_OVER: Duration = Duration::from_secs(20);
 
 /// Everything a worker is made of.
 pub struct Parts<C> {
@@ -244,17 +245,21 @@ pub async fn run<C: Clock>(
         pages = Some((listener, routes));
     }
     keep(&options, &store, &reader, &clock, &metrics, &closing);
-    let ready = ready::Embedded { clock, pulse, stop: closing.clone() };
+    let every = Duration::from_millis(options.tick_ms);
+    let ready = ready::Embedded { clock, pulse, every, stop: closing.clone() };
     tokio::spawn(Arc::clone(&metrics).watch(Arc::clone(&store), closing.clone()));
     let doors = doors::Doors::open(listener, pages, intake, ready, sources, &options, closing);
     started(doors.address());
-    let failed = tokio::select! {
+    let ended = tokio::select! {
         // A sender that is gone means stop, too.
         _ = stop.wait_for(|stop| *stop) => None,
         ended = &mut ingesting => Some(task("ingest", ended).map(drop)),
         Some(ended) = lanes.join_next() => Some(task("a lane", ended)),
         ended = of(&mut delivering) => Some(task("delivery", ended)),
     };
+    // What made it end is told even if the rest does not end in time.
+    let failed = ended.map(|ended| ended.err().unwrap_or(Error::Task("a part of the worker")));
+    let goes_on = failed.is_none();
     // Requests under way get their answer, also from a worker that can't go on; and what is being
     // handed over is finished, as far as the time allows.
     close.send_replace(true);
@@ -263,10 +268,8 @@ pub async fn run<C: Clock>(
         hand_over(delivering).await?;
         // What is kept by now is enough: a stop is not held up by another program.
         store.wait_for_the_file(false);
-        match failed {
-            Some(Ok(())) => return Err(Error::Task("a part of the worker")),
-            Some(Err(error)) => return Err(error),
-            None => {}
+        if !goes_on {
+            return Ok(());
         }
         closed.send_replace(true);
         let log = task("ingest", ingesting.await)?;
@@ -274,16 +277,21 @@ pub async fn run<C: Clock>(
         while let Some(ended) = lanes.join_next().await {
             task("a lane", ended)?;
         }
-        // Nothing is lost if this fails: a write-ahead log that stays is read again.
-        if let Err(error) = log.close().await {
-            tracing::warn!(%error, "the log's write-ahead log stays beside it");
-        }
-        if let Err(error) = store.close().await {
-            tracing::warn!(%error, "the state's write-ahead log stays beside it");
-        }
+        close_files(log, &store).await;
         Ok(())
     };
-    within_time(|| waits_for(&metrics), end).await.unwrap_or(Err(Error::Overdue))
+    let end = within_time(|| waits_for(&metrics), end).await.unwrap_or(Err(Error::Overdue));
+    failed.map_or(end, Err)
+}
+
+/// Nothing is lost if this fails: a write-ahead log that stays is read again.
+async fn close_files(log: Log, store: &SqliteStore) {
+    if let Err(error) = log.close().await {
+        tracing::warn!(%error, "the log's write-ahead log stays beside it");
+    }
+    if let Err(error) = store.close().await {
+        tracing::warn!(%error, "the state's write-ahead log stays beside it");
+    }
 }
 
 /// Begins to remove what was kept long enough. A stop does not wait for it.

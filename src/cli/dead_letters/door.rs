@@ -185,7 +185,13 @@ fn fetched(record: Fetched, source: String, partition: i32) -> Again {
 async fn post(url: &str, token: Option<&Secret>, again: &Again) -> anyhow::Result<Option<String>> {
     let uri: Uri = format!("{}/events/{}", url.trim_end_matches('/'), again.source)
         .parse()
-        .with_context(|| format!("`{url}` is no address such as http://127.0.0.1:8080"))?;
+        .with_context(|| format!("`{url}` is no address such as http://127.0.0.1:7070"))?;
+    if uri.scheme_str() != Some("http") {
+        // The token would go over the wire for everybody to read.
+        bail!(
+            "`{url}` is not plain HTTP: name the worker's own address, such as http://127.0.0.1:7070"
+        );
+    }
     let authority = uri.authority().context("the address names no host")?.to_string();
     let place = if uri.port().is_some() { authority.clone() } else { format!("{authority}:80") };
     let stream = TcpStream::connect(&place).await.with_context(|| {

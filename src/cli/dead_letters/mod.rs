@@ -28,7 +28,7 @@ use door::Door;
 ///   waypost dead-letters list --source web
 ///   waypost dead-letters show 17
 ///   waypost dead-letters retry --reason "not JSON" --send
-///   waypost dead-letters retry --source web | curl --data-binary @- http://127.0.0.1:8080/events/web
+///   waypost dead-letters retry --source web | curl --data-binary @- http://127.0.0.1:7070/events/web
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
@@ -149,6 +149,7 @@ impl Sources {
 
     fn number(&self, name: &str) -> anyhow::Result<u16> {
         let number = self.0.iter().find(|(_, known)| *known == name).map(|(number, _)| *number);
+        let number = number.or((name == "feedback").then_some(OWN_SOURCE));
         number.with_context(|| {
             let names = self.0.values().map(String::as_str);
             let hint = did_you_mean(name, names.clone())
@@ -281,17 +282,24 @@ async fn retry(
     let (mut handed, mut left) = (0_u64, 0_u64);
     for round in door.rounds(letters, sources).await? {
         let mut done = Vec::new();
+        let mut failed = None;
         for (id, again) in round {
             match again {
-                Ok(again) if args.send => {
-                    if let Some(refused) = door.send(&again).await? {
+                Ok(again) if args.send => match door.send(&again).await {
+                    Ok(Some(refused)) => {
                         left += 1;
                         say(&format!("{id}: refused again: {}", masked_text(&refused)));
-                    } else {
-                        handed += 1;
+                        done.push(id);
                     }
-                    done.push(id);
-                }
+                    Ok(None) => {
+                        handed += 1;
+                        done.push(id);
+                    }
+                    Err(error) => {
+                        failed = Some(error.context(format!("dead letter {id}")));
+                        break;
+                    }
+                },
                 Ok(again) => {
                     handed += 1;
                     let mut out = std::io::stdout().lock();
@@ -304,7 +312,12 @@ async fn retry(
                 }
             }
         }
+        // What was handed in is so, also if another was not.
         log.retried(&done, SystemClock.now()).await?;
+        if let Some(error) = failed {
+            say(&format!("{handed} handed in again before it broke off"));
+            return Err(error);
+        }
     }
     let what = if args.send { "handed in again" } else { "written to stdout" };
     say(&format!("{handed} {what}, {left} not"));

@@ -43,7 +43,7 @@ fn what_the_worker_does_is_counted() {
     };
     wait_for_metric(&worker, &decided("decided", ""), |count| count == 2.0);
     wait_for_metric(&worker, &decided("withheld", "consent"), |count| count >= 1.0);
-    let sent = "waypost_deliveries_total{channel=\"email\",outcome=\"sent\"}";
+    let sent = "waypost_deliveries_total{channel=\"email\",status=\"sent\"}";
     wait_for_metric(&worker, sent, |count| count == 2.0);
     let exactly = |series: &str| metric(&worker, series).unwrap_or_else(|| panic!("no {series}"));
     assert_eq!(exactly("waypost_records_taken_in_total{source=\"http\"}"), 4.0);
