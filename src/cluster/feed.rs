@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
 use crate::kafka::{self, Context, Settings};
-use crate::log::{self, Record, record_of};
+use crate::log::{Record, record_of};
 
 use super::Error;
 
@@ -21,8 +21,6 @@ use super::Error;
 const WAITING_BYTES_MAX: usize = 8 << 20;
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(50);
-/// How long a question to Kafka may take.
-const CALL: Duration = Duration::from_secs(10);
 
 /// The way to the thread that reads.
 #[derive(Clone)]
@@ -81,7 +79,7 @@ impl Feed {
         Ok(Self { commands })
     }
 
-    /// Begins to read a partition from an offset on.
+    /// Begins to read a partition from an offset on, which must be there.
     pub(super) fn open(&self, partition: u32, from: u64) -> Records {
         let waiting = Arc::<Waiting>::default();
         let command = Command::Open { partition, from, waiting: Arc::clone(&waiting) };
@@ -178,18 +176,12 @@ impl Reader {
         if self.open.remove(&partition).is_some() {
             self.unassign(partition);
         }
-        let number = partition.cast_signed();
-        let failed =
-            |error| kafka::Error::call("read the log", error).at(&self.topic, Some(number), None);
-        let (first, _) =
-            self.consumer.fetch_watermarks(&self.topic, number, CALL).map_err(failed)?;
-        let first = first.cast_unsigned();
-        if from > 0 && from < first {
-            let topic = self.topic.clone();
-            return Err(log::Error::HeadGone { topic, partition, from, first }.into());
-        }
-        let list = self.one(partition, Some(from.max(first))).map_err(failed)?;
+        let at = Some(partition.cast_signed());
+        let failed = |error| kafka::Error::call("read the log", error).at(&self.topic, at, None);
+        let list = self.one(partition, Some(from)).map_err(failed)?;
         self.consumer.incremental_assign(&list).map_err(failed)?;
+        // A pause outlasts the assignment it was made in.
+        self.consumer.resume(&list).map_err(failed)?;
         Ok(())
     }
 
@@ -212,7 +204,8 @@ impl Reader {
         Ok(list)
     }
 
-    fn poll(&self) {
+    fn poll(&mut self) {
+        let mut unreadable = None;
         match self.consumer.poll(POLL) {
             Some(Ok(message)) => {
                 let partition = message.partition().cast_unsigned();
@@ -226,7 +219,10 @@ impl Reader {
                             let _ = self.consumer.pause(&list);
                         }
                     }
-                    Err(error) => waiting.fail(error.into()),
+                    Err(error) => {
+                        waiting.fail(error.into());
+                        unreadable = Some(partition);
+                    }
                 }
             }
             Some(Err(error)) => {
@@ -241,6 +237,11 @@ impl Reader {
                 }
             }
             None => {}
+        }
+        // Nothing may come after a record that can't be read: it would be passed over.
+        if let Some(partition) = unreadable {
+            self.open.remove(&partition);
+            self.unassign(partition);
         }
     }
 }

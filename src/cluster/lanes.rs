@@ -16,7 +16,7 @@ use crate::lane::{Lane, Merges};
 use crate::log::{KafkaLog, ReadLog, Record};
 use crate::metrics::Metrics;
 use crate::release;
-use crate::store::{Ledger, Outgoing, PgStore, Store};
+use crate::store::{PgStore, Store};
 
 use super::feed::{Feed, Records};
 use super::members::{Positions, Share};
@@ -127,15 +127,14 @@ async fn follow(
     end: &mut watch::Receiver<bool>,
     pause: &mut Pause,
 ) -> Result<(), Error> {
-    let rows = shared.store.ledger().lanes().await?;
-    let row = rows.iter().find(|row| row.partition == partition);
-    let applied = row.and_then(|row| row.position.watermark);
-    let timeline = release::timeline(&shared.log, applied, Options::default()).await?;
-    let store = shared.store.clone();
-    let partitions = shared.log.partitions();
-    let mut lane = Lane::take(store, partition, partitions, timeline, Merges::Outbox).await?;
+    // Taken first: until then who had it may go on, and past an activation.
+    let (lease, position) = shared.store.take(partition).await?;
+    let timeline = release::timeline(&shared.log, position.watermark, Options::default()).await?;
+    let (store, partitions) = (shared.store.clone(), shared.log.partitions());
+    let mut lane = Lane::of(store, (lease, position), partitions, timeline, Merges::Outbox);
     shared.metrics.lane_stands(&lane);
-    let records = shared.feed.open(partition, lane.reads_from());
+    let from = shared.log.begins(partition, lane.reads_from()).await?;
+    let records = shared.feed.open(partition, from);
     let mut committing: Option<JoinHandle<Result<(), crate::store::Error>>> = None;
     loop {
         let batch = tokio::select! {

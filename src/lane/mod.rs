@@ -127,8 +127,19 @@ impl<S: Store> Lane<S> {
         timeline: Timeline,
         merges: Merges,
     ) -> Result<Self, Error> {
-        let (lease, position) = store.take(partition).await?;
-        Ok(Self {
+        let taken = store.take(partition).await?;
+        Ok(Self::of(store, taken, partitions, timeline, merges))
+    }
+
+    /// A lane that was taken, with the timeline of where it stands.
+    pub fn of(
+        store: S,
+        (lease, position): (Lease, Position),
+        partitions: u32,
+        timeline: Timeline,
+        merges: Merges,
+    ) -> Self {
+        Self {
             store,
             lease,
             partitions,
@@ -144,7 +155,7 @@ impl<S: Store> Lane<S> {
             next_schedule: None,
             ties: false,
             output: Output::default(),
-        })
+        }
     }
 
     /// Where the lane stands: what is pushed and flushed, not what is committed.

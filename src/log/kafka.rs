@@ -71,16 +71,36 @@ impl KafkaLog {
         &self.registry
     }
 
+    /// The first offset that is there at or after this one, where nothing before is missed: only
+    /// the very beginning of the log may be gone.
+    ///
+    /// # Errors
+    /// [`Error::HeadGone`] if records from `from` on are gone, or Kafka can't be asked.
+    pub async fn begins(&self, partition: u32, from: u64) -> Result<u64, Error> {
+        match self.first(partition).await? {
+            first if from > 0 && from < first => {
+                let topic = self.topic.clone();
+                Err(Error::HeadGone { topic, partition, from, first })
+            }
+            first => Ok(from.max(first)),
+        }
+    }
+
+    async fn first(&self, partition: u32) -> Result<u64, Error> {
+        let place = Partition { topic: self.topic.clone(), number: partition.cast_signed() };
+        let firsts = self.cluster.firsts(std::slice::from_ref(&place)).await?;
+        Ok(firsts.get(&place).map_or(0, |first| first.cast_unsigned()))
+    }
+
     /// Begins at an offset. The end is that of now.
     async fn open(&self, partition: u32, from: u64) -> Result<Cursor, Error> {
-        let place = Partition { topic: self.topic.clone(), number: partition.cast_signed() };
-        let asked = std::slice::from_ref(&place);
-        let firsts = self.cluster.firsts(asked).await?;
-        let first = firsts.get(&place).map_or(0, |first| first.cast_unsigned());
+        let first = self.first(partition).await?;
         if from < first {
             let topic = self.topic.clone();
             return Err(Error::HeadGone { topic, partition, from, first });
         }
+        let place = Partition { topic: self.topic.clone(), number: partition.cast_signed() };
+        let asked = std::slice::from_ref(&place);
         let end = self.cluster.ends(asked).await?.get(&place).copied().unwrap_or(0);
         let stretch = Stretch { partition: place, from: from.cast_signed(), end };
         let reading = self.cluster.read(stretch)?;
