@@ -96,22 +96,19 @@ impl Intake {
             items.push((part, offset, self.item(input, message, now)));
             raws.push(message.payload().unwrap_or_default());
         }
-        let ids: BTreeMap<u128, (Held, u64)> = items
-            .iter()
-            .rev()
-            .filter_map(|(part, offset, item)| match item {
-                // Of an id that comes twice in one batch the first counts.
-                Item::Relayed(id, _) => Some((*id, (parts[*part].held, *offset))),
-                Item::Events(_) | Item::Dead(_) => None,
-            })
-            .collect();
+        // Of an id that comes twice in one batch the first counts.
+        let relayed = items.iter().rev().filter_map(|(part, offset, item)| match item {
+            Item::Relayed(id, _) => Some((*id, (parts[*part].held.partition, *offset))),
+            Item::Events(_) | Item::Dead(_) => None,
+        });
+        let relayed: BTreeMap<u128, (u32, u64)> = relayed.collect();
         let mut taking = self.registry.begin().await?;
         let rights: Vec<Held> = parts.iter().map(|part| part.held).collect();
         let mut kept = taking.hold(&rights).await?;
         for (part, kept) in parts.iter().zip(&mut kept) {
             *kept = kept.split_off(&part.from);
         }
-        let known = taking.receive(&ids, now).await?;
+        let first = taking.receive(&relayed, now).await?;
         let mut identify = Identify::stored(self.registry.identity_key());
         loop {
             let missing =
@@ -131,8 +128,7 @@ impl Intake {
             match item {
                 Item::Dead(letter) => out.dead.push(letter),
                 Item::Relayed(id, record) => {
-                    let first = ids.get(&id) == Some(&(parts[part].held, offset));
-                    if first && !known.contains(&id) {
+                    if first.get(&id) == Some(&(parts[part].held.partition, offset)) {
                         out.records.push(record);
                     }
                 }
@@ -212,7 +208,12 @@ impl Intake {
 
     fn item(&self, input: usize, message: &BorrowedMessage<'_>, now: Timestamp) -> Item {
         let source = &self.sources[input];
-        let at = message.timestamp().to_millis().map_or(now, Timestamp::from_ms);
+        let at = match message.timestamp() {
+            rdkafka::Timestamp::LogAppendTime(ms) => Timestamp::from_ms(ms),
+            // The clock of a producer: it may be wrong, but nothing was there before it was read.
+            rdkafka::Timestamp::CreateTime(ms) => Timestamp::from_ms(ms).min(now),
+            rdkafka::Timestamp::NotAvailable => now,
+        };
         let tie = Tie {
             source: source.number,
             partition: message.partition().cast_unsigned(),

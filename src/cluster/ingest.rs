@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::kafka::{self, Context, Settings};
-use crate::log::{DeadLetter, Held, Record, encode};
+use crate::log::{self, DeadLetter, Held, Record, encode};
 use crate::worker::Clock;
 
 use super::batch::{Identifying, Intake};
@@ -45,7 +45,7 @@ const MORE: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(1);
 /// How long one call about a transaction may take.
 const CALL: Duration = Duration::from_secs(30);
-/// How often a step of a transaction is tried, if Kafka says that this may help.
+/// How often a transaction, or a step of one, is tried where that may help at once.
 const TRIES: u32 = 10;
 
 /// The consumer's context: it remembers that partitions changed hands.
@@ -101,6 +101,8 @@ impl Ingest {
         let mut config = self.settings.consumer(GROUP);
         // All partitions change hands together, with a call for each: a batch is of one assignment.
         config.set("partition.assignment.strategy", "roundrobin");
+        // Ticks wait for new partitions at once, so they have to be found soon.
+        config.set("topic.metadata.refresh.interval.ms", "10000");
         let hands = Hands { inner: Context::new(), changed: AtomicBool::new(false) };
         let consumer: BaseConsumer<Hands> = config.create_with_context(hands).map_err(failed)?;
         let topics: Vec<&str> =
@@ -145,8 +147,7 @@ impl Ingest {
             return Ok(());
         }
         let _span = tracing::info_span!(target: crate::metrics::SPANS, "ingest batch", records = messages.len()).entered();
-        let identified =
-            handle.block_on(self.intake.identify(&messages, &running.held, self.clock.now()))?;
+        let identified = handle.block_on(self.identify(&messages, &running.held))?;
         let counted = self.seen.count(&messages, &identified);
         self.write(running, &identified)?;
         self.seen.taken_in(&counted);
@@ -157,6 +158,23 @@ impl Ingest {
             "batch taken in"
         );
         Ok(())
+    }
+
+    /// Identifies a batch, again where Postgres gave it up in favour of another worker's.
+    async fn identify(
+        &self,
+        messages: &[BorrowedMessage<'_>],
+        held: &BTreeMap<(usize, i32), Held>,
+    ) -> Result<Identifying, Error> {
+        for _ in 1..TRIES {
+            match self.intake.identify(messages, held, self.clock.now()).await {
+                Err(Error::Log(log::Error::Postgres(error))) if error.gave_way() => {
+                    tracing::debug!(%error, "a batch gave way");
+                }
+                done => return done,
+            }
+        }
+        self.intake.identify(messages, held, self.clock.now()).await
     }
 
     /// Takes every partition that is assigned now.
@@ -170,23 +188,31 @@ impl Ingest {
         if assigned.count() == 0 {
             return Ok(());
         }
+        // Taken first: what who had them before puts into the log until then is committed by now.
+        let mut since = BTreeMap::new();
+        for element in assigned.elements() {
+            let Some(input) = self.intake.input(element.topic()) else { continue };
+            let (number, partition) = (self.intake.sources[input].number, element.partition());
+            let taking = self.intake.registry.take_input(number, partition.cast_unsigned());
+            let (held, begun) = handle.block_on(taking)?;
+            running.held.insert((input, partition), held);
+            since.insert((element.topic().to_owned(), partition), begun);
+        }
         let committed = running.consumer.committed_offsets(assigned, CALL).map_err(failed)?;
         for element in committed.elements() {
-            let Some(input) = self.intake.input(element.topic()) else { continue };
-            let number = self.intake.sources[input].number;
-            let partition = element.partition();
-            let taking = self.intake.registry.take_input(number, partition.cast_unsigned());
-            let (held, since) = handle.block_on(taking)?;
-            running.held.insert((input, partition), held);
-            if element.offset() == Offset::Invalid && since > 0 {
+            let (topic, partition) = (element.topic(), element.partition());
+            let at = |error| failed(error).at(topic, Some(partition), None);
+            element.error().map_err(at)?;
+            let begun = since.get(&(topic.to_owned(), partition)).copied().unwrap_or(0);
+            if element.offset() == Offset::Invalid && begun > 0 {
                 tracing::warn!(
-                    topic = element.topic(),
+                    topic,
                     partition,
-                    offset = since,
+                    offset = begun,
                     "the group's position is lost; ingest goes on from the last batch it knows"
                 );
-                let start = Offset::Offset(since.cast_signed());
-                running.consumer.seek(element.topic(), partition, start, CALL).map_err(failed)?;
+                let start = Offset::Offset(begun.cast_signed());
+                running.consumer.seek(topic, partition, start, CALL).map_err(at)?;
             }
         }
         tracing::info!(partitions = running.held.len(), "ingest has its partitions");
@@ -224,6 +250,8 @@ impl Ingest {
             let committed = running.consumer.committed_offsets(assigned, CALL).map_err(failed)?;
             let mut back = TopicPartitionList::new();
             for element in committed.elements() {
+                let at = |error| failed(error).at(element.topic(), Some(element.partition()), None);
+                element.error().map_err(at)?;
                 let start = match element.offset() {
                     Offset::Offset(offset) => Offset::Offset(offset),
                     _ => Offset::Beginning,
@@ -231,7 +259,11 @@ impl Ingest {
                 let added = back.add_partition_offset(element.topic(), element.partition(), start);
                 added.map_err(failed)?;
             }
-            running.consumer.seek_partitions(back, CALL).map_err(failed)?;
+            let sought = running.consumer.seek_partitions(back, CALL).map_err(failed)?;
+            for element in sought.elements() {
+                let at = |error| failed(error).at(element.topic(), Some(element.partition()), None);
+                element.error().map_err(at)?;
+            }
         }
         running.consumer.context().changed.store(false, Ordering::Release);
         self.take_hold(running, handle)

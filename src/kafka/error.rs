@@ -121,7 +121,9 @@ impl Error {
         if let KafkaError::Transaction(error) = &call.source {
             return !error.is_fatal() && (error.is_retriable() || error.txn_requires_abort());
         }
-        code(&call.source).is_some_and(|code| TRANSIENT.contains(&code))
+        // Going to a place fails without a code, mostly by its time.
+        matches!(call.source, KafkaError::Seek(_))
+            || code(&call.source).is_some_and(|code| TRANSIENT.contains(&code))
     }
 
     /// Whether another process took over what this client did: it must stop doing it.
@@ -147,6 +149,8 @@ const TRANSIENT: &[Code] = &[
     Code::PurgeQueue,
     Code::PurgeInflight,
     Code::AssignmentLost,
+    // Polling on joins the group again.
+    Code::PollExceeded,
     Code::DestroyBroker,
     Code::LeaderNotAvailable,
     Code::NotLeaderForPartition,

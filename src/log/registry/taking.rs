@@ -4,11 +4,11 @@
 //! the graph at once, Postgres refuses the later, who does its batch again on what is there then.
 //! Rows are written in the order of their keys, so that no two wait for each other.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use crate::model::Timestamp;
-use crate::postgres::{Transaction, query, query_as, query_scalar, text};
+use crate::postgres::{Transaction, query, query_as, text};
 
 use super::super::packed::holds;
 use super::super::{DeadLetter, Error, GraphRow, Record, RecordError, decode, encode};
@@ -140,23 +140,23 @@ impl Taking<'_> {
         graph(&self.registry.postgres, &mut self.transaction, keys).await
     }
 
-    /// Remembers ids of relayed records, each with the position it came at, and returns those that
-    /// had come at another position before.
+    /// Remembers ids of relayed records, each with the partition and position of the feedback it
+    /// came at, and returns where each came first.
     ///
     /// # Errors
     /// [`Error`] if Postgres can't be written.
     pub async fn receive(
         &mut self,
-        ids: &BTreeMap<u128, (Held, u64)>,
+        ids: &BTreeMap<u128, (u32, u64)>,
         now: Timestamp,
-    ) -> Result<HashSet<u128>, Error> {
+    ) -> Result<BTreeMap<u128, (u32, u64)>, Error> {
         if ids.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(BTreeMap::new());
         }
         let failed = self.registry.postgres.failed("remembering what was relayed");
         let keys: Vec<Vec<u8>> = ids.keys().map(|id| id.to_be_bytes().to_vec()).collect();
         let partitions: Vec<i32> =
-            ids.values().map(|(held, _)| held.partition.cast_signed()).collect();
+            ids.values().map(|(partition, _)| partition.cast_signed()).collect();
         let positions: Vec<i64> = ids.values().map(|(_, at)| at.cast_signed()).collect();
         query(
             "INSERT INTO received (id, partition, position, at)
@@ -171,20 +171,17 @@ impl Taking<'_> {
         .execute(&mut *self.transaction)
         .await
         .map_err(&failed)?;
-        let before: Vec<Vec<u8>> = query_scalar(
-            "SELECT received.id FROM received
-             JOIN UNNEST ($1::bytea[], $2::int[], $3::bigint[]) AS new (id, partition, position)
-                 ON received.id = new.id
-             WHERE received.partition <> new.partition OR received.position <> new.position",
-        )
-        .bind(&keys)
-        .bind(&partitions)
-        .bind(&positions)
-        .fetch_all(&mut *self.transaction)
-        .await
-        .map_err(&failed)?;
-        let id = |bytes: Vec<u8>| bytes.try_into().map(u128::from_be_bytes).ok();
-        Ok(before.into_iter().filter_map(id).collect())
+        let first: Vec<(Vec<u8>, i32, i64)> =
+            query_as("SELECT id, partition, position FROM received WHERE id = ANY($1)")
+                .bind(&keys)
+                .fetch_all(&mut *self.transaction)
+                .await
+                .map_err(&failed)?;
+        let place = |(id, partition, position): (Vec<u8>, i32, i64)| {
+            let id = id.try_into().map(u128::from_be_bytes).ok()?;
+            Some((id, (partition.cast_unsigned(), position.cast_unsigned())))
+        };
+        Ok(first.into_iter().filter_map(place).collect())
     }
 
     /// Keeps everything that the batch changes, and ends it.
