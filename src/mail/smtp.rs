@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::commands::{Auth, Data, Ehlo, Mail, Rcpt, Starttls};
 use lettre::transport::smtp::extension::{ClientId, Extension, ServerInfo};
 use lettre::transport::smtp::response::Response;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::wire::{Broken, Timeouts, Wire, stuffed};
 use super::{Address, classes};
@@ -163,7 +164,8 @@ impl Smtp {
             .await
             .map_err(|_| not_sent(Phase::Connect, &Broken::Timeout(timeouts.connect)))?
             .map_err(|error| not_sent(Phase::Connect, &Broken::Io(error)))?;
-        let mut talk = Talk { wire: Wire::new(Box::new(stream)), timeouts: *timeouts };
+        let until = Instant::now() + timeouts.before_dot;
+        let mut talk = Talk { wire: Wire::new(Box::new(stream)), timeouts: *timeouts, until };
         if *security == Security::Implicit {
             talk = self.secure(talk).await?;
         }
@@ -183,15 +185,16 @@ impl Smtp {
 
     /// The same conversation behind TLS.
     async fn secure(&self, talk: Talk) -> Result<Talk, Box<Answer>> {
-        let Talk { wire, timeouts } = talk;
+        let limit = talk.within(talk.timeouts.tls);
+        let Talk { wire, timeouts, until } = talk;
         let handshake = self.net.secure(wire.into_stream(), &self.settings.host);
-        match timeout(timeouts.tls, handshake).await {
-            Ok(Ok(stream)) => Ok(Talk { wire: Wire::new(stream), timeouts }),
+        match timeout(limit, handshake).await {
+            Ok(Ok(stream)) => Ok(Talk { wire: Wire::new(stream), timeouts, until }),
             Ok(Err(error)) if Net::is_tls_fault(&error) => {
                 Err(fault(Phase::Tls, error.to_string()))
             }
             Ok(Err(error)) => Err(not_sent(Phase::Tls, &Broken::Io(error))),
-            Err(_) => Err(not_sent(Phase::Tls, &Broken::Timeout(timeouts.tls))),
+            Err(_) => Err(not_sent(Phase::Tls, &Broken::Timeout(limit))),
         }
     }
 }
@@ -206,11 +209,19 @@ impl fmt::Debug for Smtp {
 struct Talk {
     wire: Wire,
     timeouts: Timeouts,
+    /// When only the final dot must be missing.
+    until: Instant,
 }
 
 impl Talk {
+    /// What a part before the dot may take, of what is left for all of them: whole milliseconds.
+    fn within(&self, limit: Duration) -> Duration {
+        let left = self.until.saturating_duration_since(Instant::now());
+        limit.min(Duration::new(left.as_secs(), left.subsec_millis() * 1_000_000))
+    }
+
     async fn greeting(&mut self) -> Result<(), Box<Answer>> {
-        let reply = self.wire.greeting(self.timeouts.greeting).await;
+        let reply = self.wire.greeting(self.within(self.timeouts.greeting)).await;
         expect(Phase::Greeting, 2, reply).map(drop)
     }
 
@@ -247,7 +258,8 @@ impl Talk {
             .map_err(|_| no("the name or password can't be sent"))?;
         // LOGIN asks for the name, then for the password.
         for _ in 0..3 {
-            let reply = self.wire.command(&auth.to_string(), self.timeouts.command).await;
+            let limit = self.within(self.timeouts.command);
+            let reply = self.wire.command(&auth.to_string(), limit).await;
             match reply {
                 Ok(reply) if reply.has_code(334) => {
                     auth = Auth::new_from_response(mechanism, login(), &reply).map_err(|_| {
@@ -276,7 +288,10 @@ impl Talk {
         self.ask(Phase::Rcpt, 2, &Rcpt::new(recipient, Vec::new())).await?;
         self.ask(Phase::Data, 3, &Data).await?;
         let body = |broken| not_sent(Phase::Body, &broken);
-        self.wire.write(&stuffed(message), self.timeouts.block).await.map_err(body)?;
+        let left = self.within(Duration::MAX);
+        let (message, block) = (stuffed(message), self.timeouts.block);
+        let written = timeout(left, self.wire.write(&message, block)).await;
+        written.unwrap_or(Err(Broken::Timeout(left))).map_err(body)?;
         if let Err(why) = before_dot().await {
             return Err(Box::new(Answer::NotSent { phase: Phase::Body, why }));
         }
@@ -293,7 +308,8 @@ impl Talk {
         wanted: u8,
         command: &impl fmt::Display,
     ) -> Result<Response, Box<Answer>> {
-        let reply = self.wire.command(&command.to_string(), self.timeouts.command).await;
+        let limit = self.within(self.timeouts.command);
+        let reply = self.wire.command(&command.to_string(), limit).await;
         expect(phase, wanted, reply)
     }
 }

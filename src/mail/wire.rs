@@ -30,6 +30,8 @@ pub struct Timeouts {
     pub command: Duration,
     /// Each 16 KiB of the message; 60 s.
     pub block: Duration,
+    /// All of it together from the greeting until only the final dot is missing; 80 s.
+    pub before_dot: Duration,
     /// The reply to the final dot; 300 s.
     pub dot: Duration,
 }
@@ -42,6 +44,7 @@ impl Default for Timeouts {
             tls: Duration::from_secs(30),
             command: Duration::from_secs(60),
             block: Duration::from_secs(60),
+            before_dot: Duration::from_secs(80),
             dot: Duration::from_secs(300),
         }
     }

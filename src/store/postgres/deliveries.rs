@@ -20,11 +20,20 @@ use super::suppressions::{Said, lock, suppressed};
 use super::write::tell;
 use super::{PgLedger, PgStore};
 
-/// How long a lease lasts; each step of a message begins it anew. It must be longer than a provider
-/// may take to answer after the last byte (300 s, and what keeping the answer takes): before that
-/// byte a lease that has ended only makes this worker give the message up. It is also how long a
-/// message waits after its worker was killed, and far beyond what clocks of workers differ.
-const LEASE_MS: i64 = 15 * MINUTE_MS;
+/// How long a lease lasts, by how far its message is; each step begins it anew. It is also how long
+/// a message waits after its worker was killed.
+///
+/// Before the last byte a lease only keeps workers from doing the same work: `start` and `dot_sent`
+/// look at it directly before the first byte and before the last, so who has lost it, however long
+/// it stood still, sends nothing. Nothing waits in a worker between claim and start, because it
+/// claims what it hands over at once.
+const CLAIMED_MS: i64 = MINUTE_MS;
+/// Longer than a provider may take up to the last byte (90 s, and what keeping a step takes), else
+/// a slow one would never get there.
+const STARTED_MS: i64 = 2 * MINUTE_MS;
+/// Longer than a provider may take to answer after the last byte (300 s), and far beyond what
+/// clocks of workers differ: when it ends, the message is in doubt.
+const DOT_SENT_MS: i64 = 15 * MINUTE_MS;
 
 /// How many messages are looked after in one transaction.
 const RECOVERED_MAX: i64 = 200;
@@ -134,7 +143,7 @@ impl Outgoing for PgStore {
         .bind(now.ms())
         .bind(i64::from(limit))
         .bind(lease)
-        .bind(now.plus_ms(LEASE_MS).ms())
+        .bind(now.plus_ms(CLAIMED_MS).ms())
         .fetch_all(&mut *transaction)
         .await
         .map_err(self.failed(doing))?;
@@ -222,7 +231,7 @@ impl Outgoing for PgStore {
         .bind(pinned.subject.as_deref().map(text))
         .bind(pinned.body.as_slice())
         .bind(now.ms())
-        .bind(now.plus_ms(LEASE_MS).ms())
+        .bind(now.plus_ms(STARTED_MS).ms())
         .execute(&mut *transaction)
         .await
         .map_err(self.failed(doing))?;
@@ -241,7 +250,7 @@ impl Outgoing for PgStore {
         .bind(bytes(message))
         .bind(claim.lease)
         .bind(now.ms())
-        .bind(now.plus_ms(LEASE_MS).ms())
+        .bind(now.plus_ms(DOT_SENT_MS).ms())
         .execute(&mut *transaction)
         .await
         .map_err(self.failed(doing))?;

@@ -23,7 +23,15 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 fn impatient() -> Timeouts {
     let all = LIMIT;
-    Timeouts { connect: all, greeting: all, tls: all, command: all, block: all, dot: all }
+    Timeouts {
+        connect: all,
+        greeting: all,
+        tls: all,
+        command: all,
+        block: all,
+        dot: all,
+        ..Timeouts::default()
+    }
 }
 
 /// A message waits with the phase in which its server said nothing, and goes once it speaks.

@@ -144,8 +144,15 @@ async fn a_reply_that_came_too_early_is_no_reply_to_the_next_command() {
 /// Short in one part, as good as endless in the others.
 fn short(change: impl Fn(&mut Timeouts, Duration)) -> Timeouts {
     let long = Duration::from_secs(3_600);
-    let (connect, greeting, tls) = (long, long, long);
-    let mut timeouts = Timeouts { connect, greeting, tls, command: long, block: long, dot: long };
+    let mut timeouts = Timeouts {
+        connect: long,
+        greeting: long,
+        tls: long,
+        command: long,
+        block: long,
+        before_dot: long,
+        dot: long,
+    };
     change(&mut timeouts, Duration::from_millis(60));
     timeouts
 }
@@ -173,13 +180,35 @@ async fn a_silent_or_dripping_server_is_given_up_in_every_phase() {
 
 #[tokio::test]
 async fn a_server_that_stops_reading_the_message_is_given_up() {
-    let server = Server::start(until(4, &[Say("354 go on\r\n"), Freeze])).await;
-    let timeouts = short(|t, limit| t.block = limit);
+    let block = short(|t, limit| t.block = limit);
+    for timeouts in [block, slow()] {
+        let server = Server::start(until(4, &[Say("354 go on\r\n"), Freeze])).await;
+        let settings = SmtpSettings { timeouts, ..settings(server.port, Security::None) };
+        // More than the buffers between two sockets hold.
+        let message = b"x\r\n".repeat(16 << 20);
+        let told = told(&send(settings, &message).await);
+        assert!(told.starts_with("not sent at writing the message: no reply within 0."), "{told}");
+    }
+}
+
+/// Each part may take long, but not all of them up to the dot.
+fn slow() -> Timeouts {
+    short(|t, _| t.before_dot = Duration::from_secs(1))
+}
+
+#[tokio::test]
+async fn a_server_that_is_slow_as_a_whole_is_given_up_before_the_dot() {
+    for (n, phase) in [(0, "greeting"), (1, "EHLO"), (3, "RCPT"), (4, "DATA")] {
+        let server = Server::start(until(n, &[Drip])).await;
+        let settings = SmtpSettings { timeouts: slow(), ..settings(server.port, Security::None) };
+        let told = told(&send(settings, MESSAGE).await);
+        assert!(told.starts_with(&format!("not sent at {phase}: no reply within 0.")), "{told}");
+    }
+    // The answer to the dot has its own time.
+    let server = Server::start(until(5, &[Drip])).await;
+    let timeouts = Timeouts { dot: Duration::from_millis(1_100), ..slow() };
     let settings = SmtpSettings { timeouts, ..settings(server.port, Security::None) };
-    // More than the buffers between two sockets hold.
-    let message = b"x\r\n".repeat(16 << 20);
-    let answer = send(settings, &message).await;
-    assert_eq!(told(&answer), "not sent at writing the message: no reply within 0.06 s");
+    assert_eq!(told(&send(settings, MESSAGE).await), "in doubt: no reply within 1.1 s");
 }
 
 #[tokio::test]

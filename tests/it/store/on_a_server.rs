@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use waypost::mail;
 use waypost::model::{MINUTE_MS, MessageChannel, MessageId, Text};
 use waypost::postgres::{Error as PgError, Postgres, query_scalar};
+use waypost::sms;
 use waypost::store::{
     Begin, Claim, DeliveryStatus, End, Listing, MessageFilter, Outcome, Pinned, Recovered,
     Suppression, SuppressionReason, address_hash,
@@ -16,8 +18,10 @@ use crate::support;
 
 use super::*;
 
-/// How long a lease lasts.
-const LEASE_MS: i64 = 15 * MINUTE_MS;
+/// How long the leases of a message last.
+const CLAIMED_MS: i64 = MINUTE_MS;
+const STARTED_MS: i64 = 2 * MINUTE_MS;
+const DOT_SENT_MS: i64 = 15 * MINUTE_MS;
 
 /// No condition may take longer to come true on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -128,24 +132,39 @@ async fn what_is_under_way_is_looked_after_once_its_lease_has_ended() {
     }
     store.dot_sent(&claims[2], at(2_000)).await.unwrap();
     let other = open(&url, 2).await;
-    let early = other.recover(at(2_000 + LEASE_MS - 1), |_| false).await.unwrap();
-    assert_eq!(early, Recovered::default(), "another worker may be at it");
-    let late = other.recover(at(2_000 + LEASE_MS), |_| false).await.unwrap();
-    assert_eq!(late, Recovered { again: 2, in_doubt: 1 });
-    for (message, is) in
-        [(0, DeliveryStatus::Waiting), (1, DeliveryStatus::Waiting), (2, DeliveryStatus::InDoubt)]
-    {
+    let again = Recovered { again: 1, in_doubt: 0 };
+    for (message, lasts, left, is) in [
+        (0, CLAIMED_MS, again, DeliveryStatus::Waiting),
+        (1, STARTED_MS, again, DeliveryStatus::Waiting),
+        (2, DOT_SENT_MS, Recovered { again: 0, in_doubt: 1 }, DeliveryStatus::InDoubt),
+    ] {
+        let early = other.recover(at(2_000 + lasts - 1), |_| false).await.unwrap();
+        assert_eq!(early, Recovered::default(), "another worker may be at message {message}");
+        let late = other.recover(at(2_000 + lasts), |_| false).await.unwrap();
+        assert_eq!(late, left, "message {message}");
         assert_eq!(status(&store, message).await, is, "message {message}");
     }
     assert_eq!(store.outbox_pending(9).await.unwrap().len(), 1, "the log hears of the doubtful");
     // Where nobody gets it twice, what went whole goes again.
-    let again = other.claim(at(2_000 + LEASE_MS), 9).await.unwrap();
+    let again = other.claim(at(2_000 + DOT_SENT_MS), 9).await.unwrap();
     assert_eq!(again.len(), 2);
-    other.start(&again[0], &pinned(), at(2_000 + LEASE_MS)).await.unwrap();
-    other.dot_sent(&again[0], at(2_000 + LEASE_MS)).await.unwrap();
-    let late = at(2_000 + 2 * LEASE_MS);
+    other.start(&again[0], &pinned(), at(2_000 + DOT_SENT_MS)).await.unwrap();
+    other.dot_sent(&again[0], at(2_000 + DOT_SENT_MS)).await.unwrap();
+    let late = at(2_000 + 2 * DOT_SENT_MS);
     let repeated = store.recover(late, |channel| channel == MessageChannel::Email).await.unwrap();
     assert_eq!(repeated, Recovered { again: 2, in_doubt: 0 });
+}
+
+#[test]
+fn a_lease_outlasts_what_it_is_for() {
+    let [started, dot_sent] =
+        [STARTED_MS, DOT_SENT_MS].map(|ms| Duration::from_millis(ms.unsigned_abs()));
+    // What keeping the next step may take.
+    let keeping = Duration::from_secs(30);
+    let (mail, sms) = (mail::Timeouts::default(), sms::Timeouts::default());
+    assert!(mail.connect + mail.before_dot + keeping <= started);
+    assert!(2 * sms.connect + keeping <= started);
+    assert!(mail.dot.max(sms.answer) + keeping <= dot_sent);
 }
 
 #[tokio::test]
@@ -153,7 +172,7 @@ async fn who_lost_a_lease_can_do_nothing_more() {
     let url = support::postgres().fresh_database();
     let store = with_messages(&url, 2).await;
     let claims = store.claim(at(2_000), 2).await.unwrap();
-    let after = at(2_000 + LEASE_MS);
+    let after = at(2_000 + STARTED_MS);
     // Nobody has looked after it yet.
     assert_eq!(store.start(&claims[0], &pinned(), after).await.unwrap(), Begin::Gone);
     assert_eq!(status(&store, 0).await, DeliveryStatus::Waiting);
