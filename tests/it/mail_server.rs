@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// What the server does.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +14,8 @@ pub(crate) enum Does {
     HangsUp,
     /// It says nothing until the client has gone.
     Stalls,
+    /// It says nothing until it does something else, and then does that.
+    Waits,
 }
 
 /// What it does to a line that begins so; the first that fits counts, and all else is taken.
@@ -30,9 +33,17 @@ pub(crate) const TAKES: Script = &[];
 /// A running server. It ends with the process.
 pub(crate) struct MailServer {
     address: SocketAddr,
-    script: Arc<Mutex<Script>>,
-    said: Arc<Mutex<Vec<String>>>,
-    mails: Arc<Mutex<Vec<String>>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    script: Mutex<Script>,
+    /// Told of another script.
+    changed: Condvar,
+    waiting: AtomicUsize,
+    said: Mutex<Vec<String>>,
+    mails: Mutex<Vec<String>>,
 }
 
 impl MailServer {
@@ -40,26 +51,28 @@ impl MailServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let server = Self {
             address: listener.local_addr().expect("its address"),
-            script: Arc::new(Mutex::new(script)),
-            said: Arc::default(),
-            mails: Arc::default(),
+            shared: Arc::new(Shared { script: Mutex::new(script), ..Shared::default() }),
         };
-        let (asks, said, mails) =
-            (Arc::clone(&server.script), Arc::clone(&server.said), Arc::clone(&server.mails));
+        let shared = Arc::clone(&server.shared);
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                let script = *asks.lock().expect("nobody panicked");
-                let (said, mails) = (Arc::clone(&said), Arc::clone(&mails));
+                let shared = Arc::clone(&shared);
                 // A client that goes away ends its conversation.
-                std::thread::spawn(move || talk(client.ok()?, script, &said, &mails));
+                std::thread::spawn(move || talk(client.ok()?, &shared));
             }
         });
         server
     }
 
-    /// What it does from the next connection on.
+    /// What it does from the next connection on, and in those in which it waits.
     pub(crate) fn becomes(&self, script: Script) {
-        *self.script.lock().expect("nobody panicked") = script;
+        *self.shared.script.lock().expect("nobody panicked") = script;
+        self.shared.changed.notify_all();
+    }
+
+    /// In how many connections it waits.
+    pub(crate) fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::SeqCst)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -68,22 +81,18 @@ impl MailServer {
 
     /// What clients said that begins so.
     pub(crate) fn heard(&self, begin: &str) -> Vec<String> {
-        let said = self.said.lock().expect("nobody panicked");
+        let said = self.shared.said.lock().expect("nobody panicked");
         said.iter().filter(|line| line.starts_with(begin)).cloned().collect()
     }
 
     /// The mails that came whole, whatever was answered.
     pub(crate) fn mails(&self) -> Vec<String> {
-        self.mails.lock().expect("nobody panicked").clone()
+        self.shared.mails.lock().expect("nobody panicked").clone()
     }
 }
 
-fn talk(
-    mut client: TcpStream,
-    script: Script,
-    said: &Mutex<Vec<String>>,
-    mails: &Mutex<Vec<String>>,
-) -> Option<()> {
+fn talk(mut client: TcpStream, shared: &Shared) -> Option<()> {
+    let mut script = *shared.script.lock().ok()?;
     let mut lines = BufReader::new(client.try_clone().ok()?).lines();
     let mut line = GREETING.to_owned();
     loop {
@@ -96,19 +105,27 @@ fn talk(
             "QUIT" => "221 bye",
             _ => "250 2.1.0 fine",
         };
-        let scripted = script.iter().find(|(begin, _)| line.starts_with(begin));
-        match scripted.map_or(Does::Says(usual), |(_, does)| *does) {
+        let scripted = does(script, &line);
+        match scripted.unwrap_or(Does::Says(usual)) {
             Does::Says(reply) => client.write_all(format!("{reply}\r\n").as_bytes()).ok()?,
             Does::HangsUp => return None,
             Does::Stalls => {
                 lines.by_ref().for_each(drop);
                 return None;
             }
+            Does::Waits => {
+                shared.waiting.fetch_add(1, Ordering::SeqCst);
+                let waits = |script: &mut Script| matches!(does(script, &line), Some(Does::Waits));
+                let now = shared.script.lock().ok()?;
+                script = *shared.changed.wait_while(now, waits).ok()?;
+                shared.waiting.fetch_sub(1, Ordering::SeqCst);
+                continue;
+            }
         }
         if line.starts_with("DATA") && scripted.is_none() {
             let body = lines.by_ref().map_while(Result::ok).take_while(|line| line != DOT);
             let body: Vec<String> = body.collect();
-            mails.lock().ok()?.push(body.join("\n"));
+            shared.mails.lock().ok()?.push(body.join("\n"));
             line = DOT.to_owned();
             continue;
         }
@@ -116,6 +133,11 @@ fn talk(
             return Some(());
         }
         line = lines.next()?.ok()?;
-        said.lock().ok()?.push(line.clone());
+        shared.said.lock().ok()?.push(line.clone());
     }
+}
+
+/// What a script does to a line.
+fn does(script: Script, line: &str) -> Option<Does> {
+    script.iter().find(|(begin, _)| line.starts_with(begin)).map(|(_, does)| *does)
 }

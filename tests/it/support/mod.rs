@@ -3,11 +3,13 @@
 mod kafka;
 mod pgbouncer;
 mod postgres;
+mod relay;
 mod server;
 
 pub(crate) use kafka::{Kafka, kafka};
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use postgres::{Postgres, postgres};
+pub(crate) use relay::Relay;
 pub(crate) use server::free_port;
 
 use std::fs::File;

@@ -79,6 +79,11 @@ impl Postgres {
         Self { url, server: Some(server) }
     }
 
+    /// Where it listens, as `HOST:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        self.url.rsplit('@').next().expect("a URL has parts")
+    }
+
     /// Makes an empty database and gives its URL.
     pub(crate) fn fresh_database(&self) -> String {
         let name = unique("database");

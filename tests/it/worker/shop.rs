@@ -340,7 +340,7 @@ impl Worker {
     pub(crate) fn ended(mut self) -> Done {
         let mut child = self.child.take().expect("it ran");
         let mut code = None;
-        let ended = holds(|| {
+        let ended = holds(DEADLINE, || {
             let ended = child.try_wait().expect("it can be asked");
             code = ended.and_then(|status| status.code());
             ended.is_some()
@@ -403,14 +403,19 @@ fn agent() -> ureq::Agent {
 
 /// Waits until a condition holds.
 pub(crate) fn wait(what: &str, condition: impl FnMut() -> bool) {
-    assert!(holds(condition), "waited too long for {what}");
+    wait_at_most(DEADLINE, what, condition);
+}
+
+/// Waits until a condition holds that may take longer than others.
+pub(crate) fn wait_at_most(limit: Duration, what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds(limit, condition), "waited too long for {what}");
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test that hangs must end")]
-fn holds(mut condition: impl FnMut() -> bool) -> bool {
+fn holds(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let since = std::time::Instant::now();
     while !condition() {
-        if since.elapsed() > DEADLINE {
+        if since.elapsed() > limit {
             return false;
         }
         std::thread::sleep(LOOK);
