@@ -123,8 +123,13 @@ fn talk(mut client: TcpStream, shared: &Shared) -> Option<()> {
             }
         }
         if line.starts_with("DATA") && scripted.is_none() {
-            let body = lines.by_ref().map_while(Result::ok).take_while(|line| line != DOT);
-            let body: Vec<String> = body.collect();
+            let mut body = Vec::new();
+            loop {
+                match lines.next()?.ok()? {
+                    line if line == DOT => break,
+                    line => body.push(line),
+                }
+            }
             shared.mails.lock().ok()?.push(body.join("\n"));
             line = DOT.to_owned();
             continue;

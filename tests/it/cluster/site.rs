@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use waypost::model::Timestamp;
 
 use crate::support::{Kafka, Postgres, kafka, postgres};
-use crate::worker::shop::{Done, Shop, Worker, in_runtime, wait};
+use crate::worker::shop::{Done, Shop, Worker, in_runtime, now, wait};
 
 /// A topic is as a shop's is: the broker says when it took a record. It takes larger ones than
 /// Waypost does.
@@ -174,10 +174,21 @@ consent: [ {{ channel: email, mode: opt_in }} ]
 
     /// Writes records, each with its key, and waits until the broker has them; when it took each.
     pub(crate) fn sends(&self, topic: &str, records: &[(&str, String)]) -> Vec<Timestamp> {
+        self.sends_of(topic, records, |_| now())
+    }
+
+    /// As [`Self::sends`], each with the time of its producer.
+    pub(crate) fn sends_of(
+        &self,
+        topic: &str,
+        records: &[(&str, String)],
+        time: impl Fn(usize) -> Timestamp,
+    ) -> Vec<Timestamp> {
         in_runtime(async {
             let mut sent = Vec::with_capacity(records.len());
-            for (key, record) in records {
-                let mut next = FutureRecord::to(topic).key(*key).payload(record);
+            for (place, (key, record)) in records.iter().enumerate() {
+                let next = FutureRecord::to(topic).key(*key).payload(record);
+                let mut next = next.timestamp(time(place).ms());
                 loop {
                     match self.producer.send_result(next) {
                         Ok(queued) => break sent.push(queued),
@@ -219,6 +230,21 @@ consent: [ {{ channel: email, mode: opt_in }} ]
             let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut database).await;
             done.expect("it is changed");
         });
+    }
+
+    /// Does something while nobody else can read or write a table.
+    pub(crate) fn with_locked(&self, table: &str, does: impl FnOnce()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        let mut database = runtime.block_on(async {
+            let mut database = PgConnection::connect(&self.database).await.expect("Postgres");
+            sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut database).await.expect("the lock");
+            database
+        });
+        does();
+        let unlocked = runtime.block_on(sqlx::raw_sql("ROLLBACK").execute(&mut database));
+        unlocked.expect("the end of the lock");
     }
 
     /// Pairs of texts that a query of the database gives.

@@ -17,8 +17,10 @@ use crate::worker::shop::{Worker, now, wait_at_most};
 
 /// What befalls a storm, one after another, each while the mails of a round go out or are about to.
 const STRIKES: &[fn(&mut Storm)] = &[
+    Storm::kills_while_events_come,
     |storm| storm.kills_while(&[("RCPT", Waits)]),
     |storm| storm.kills_while(&[(DOT, Waits)]),
+    Storm::kills_before_the_first_byte,
     Storm::slows_the_database,
     Storm::stops_a_worker_for_long,
     Storm::kills_the_database,
@@ -72,6 +74,7 @@ struct Storm {
     mails: MailServer,
     workers: Vec<Worker>,
     releases: usize,
+    customers: usize,
 }
 
 impl Storm {
@@ -91,12 +94,13 @@ smtp: {{ host: 127.0.0.1, port: {}, tls: none }}
         let relayed = configuration.replace(postgres.address(), &relay.address());
         site.write("waypost.yaml", &relayed);
         let workers = (0..WORKERS).map(|_| site.worker()).collect();
-        Self { site, kafka, postgres, relay, mails, workers, releases: 1 }
+        Self { site, kafka, postgres, relay, mails, workers, releases: 1, customers: 0 }
     }
 
     /// Customers who say yes and fill a cart, every third one of whom buys at once. Returns when
     /// the broker took the order of each who bought, by address.
-    fn round(&self, number: usize, customers: usize) -> BTreeMap<String, Timestamp> {
+    fn round(&mut self, number: usize, customers: usize) -> BTreeMap<String, Timestamp> {
+        self.customers += customers;
         let names: Vec<(String, String)> =
             (0..customers).map(|n| (format!("d-{number}-{n}"), email(number, n))).collect();
         let (mut web, mut office) = (Vec::new(), Vec::new());
@@ -120,6 +124,11 @@ smtp: {{ host: 127.0.0.1, port: {}, tls: none }}
         office.iter().map(|(email, _)| (*email).to_owned()).zip(taken).collect()
     }
 
+    fn kills_while_events_come(&mut self) {
+        self.workers.remove(0).kill();
+        self.workers.push(self.site.worker());
+    }
+
     /// `kill -9` while every worker hands over all that it can, and the server is silent there.
     fn kills_while(&mut self, silent: Script) {
         self.mails.becomes(silent);
@@ -127,6 +136,21 @@ smtp: {{ host: 127.0.0.1, port: {}, tls: none }}
         wait_at_most(PATIENCE, "mails at the server", || self.mails.waiting() == all);
         self.workers.remove(0).kill();
         self.mails.becomes(TAKES);
+        self.workers.push(self.site.worker());
+    }
+
+    /// `kill -9` while every worker has claimed all that it can and can start none of it.
+    fn kills_before_the_first_byte(&mut self) {
+        let customers = self.customers as i64;
+        let inside = "SELECT count(*) FROM trace WHERE kind = 'started'";
+        self.waits_for("all to be inside", inside, |runs| runs >= customers);
+        let claimed = "SELECT count(*) FROM deliveries WHERE status = 'claimed'";
+        let all = (WORKERS * AT_ONCE) as i64;
+        let Self { site, workers, .. } = self;
+        site.with_locked("suppressions", || {
+            wait_at_most(PATIENCE, "mails to be claimed", || site.count(claimed) == all);
+            workers.remove(0).kill();
+        });
         self.workers.push(self.site.worker());
     }
 
@@ -152,7 +176,8 @@ smtp: {{ host: 127.0.0.1, port: {}, tls: none }}
     }
 
     fn refuses_mails(&mut self) {
-        let refused = "SELECT count(*) FROM deliveries WHERE status = 'waiting' AND try_after > 0";
+        let refused = "SELECT count(*) FROM deliveries
+            WHERE status = 'waiting' AND detail LIKE 'RCPT: %not now'";
         self.mails.becomes(&[("RCPT", Says("451 4.3.0 not now"))]);
         self.waits_for("mails to be refused", refused, |refused| refused >= 20);
         self.mails.becomes(TAKES);

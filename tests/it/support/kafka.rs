@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
@@ -96,6 +98,15 @@ impl Kafka {
         let made = admin.create_topics([&new], &options).await.expect("the broker answers");
         assert_eq!(made, [Ok(topic.clone())]);
         topic
+    }
+
+    /// Gives a topic that is there this one setting.
+    pub(crate) async fn sets(&self, topic: &str, key: &str, value: &str) {
+        let set = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("a client");
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+        let done = admin.alter_configs([&set], &options).await.expect("the broker answers");
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
     }
 
     /// The first records of a topic of one partition, each with its headers: waits until there are

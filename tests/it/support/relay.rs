@@ -16,10 +16,8 @@ impl Relay {
     /// A relay to `HOST:PORT`, without a delay.
     pub(crate) fn to(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let relay = Self {
-            address: listener.local_addr().expect("its address"),
-            delay_ms: Arc::default(),
-        };
+        let relay =
+            Self { address: listener.local_addr().expect("its address"), delay_ms: Arc::default() };
         let (server, delay_ms) = (server.to_owned(), Arc::clone(&relay.delay_ms));
         std::thread::spawn(move || {
             for client in listener.incoming() {
