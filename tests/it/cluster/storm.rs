@@ -225,14 +225,25 @@ smtp: {{ host: 127.0.0.1, port: {}, tls: none }}
         wait_at_most(PATIENCE, what, || wanted(self.site.count(sql)));
     }
 
+    /// Waits until a query gives nothing more; how long for each of those that it gives now does not
+    /// depend on how many they are.
+    fn waits_for_each(&self, what: &str, sql: &str) {
+        let mut left = self.site.count(sql);
+        while left > 0 {
+            let what = format!("{what}: {left} are left");
+            self.waits_for(&what, sql, |still| still < left);
+            left = self.site.count(sql);
+        }
+    }
+
     /// Waits until everything has its end and the log knows it, and stops the workers.
     fn calms_down(&mut self) {
         // Past the last reminder.
         self.waits_for_time_to_pass(now().plus_ms(9_000));
-        self.waits_for("all mails to be out", WORKED_ON, |messages| messages == 0);
+        self.waits_for_each("all mails to be out", WORKED_ON);
         self.site.count(LEASES_END);
-        self.waits_for("the rest to be in doubt", UNDER_WAY, |messages| messages == 0);
-        self.waits_for("the log to know", UNTOLD, |messages| messages == 0);
+        self.waits_for_each("the rest to be in doubt", UNDER_WAY);
+        self.waits_for_each("the log to know", UNTOLD);
         for worker in self.workers.drain(..) {
             worker.stops();
         }
