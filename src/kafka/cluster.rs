@@ -63,12 +63,11 @@ impl Cluster {
     /// The cluster of these settings.
     ///
     /// # Errors
-    /// [`Error::Call`] if librdkafka can't make a client of them, such as a certificate that can't
-    /// be read.
+    /// [`Error::Properties`] if librdkafka can't make a client of them, such as a certificate that
+    /// can't be read.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let asker = settings.asking().create_with_context(Context::quiet());
-        let asker: BaseConsumer<Context> =
-            asker.map_err(|error| Error::call("set up a client", error))?;
+        let asker: BaseConsumer<Context> = asker.map_err(Error::set_up)?;
         Ok(Self {
             settings: settings.clone(),
             asker: Arc::new(asker),
@@ -114,7 +113,7 @@ impl Cluster {
                     Err(error) => Error::call(doing, error),
                 };
                 let fault = context.heard();
-                let is_final = fault.as_ref().is_some_and(|(code, _)| is_final(*code));
+                let is_final = fault.as_ref().is_some_and(|(code, reason)| is_final(*code, reason));
                 if is_final || !error.is_transient() || tries.len() == 0 {
                     return Err(error.with_heard(fault.map(|(_, reason)| reason)));
                 }
@@ -147,14 +146,14 @@ impl std::fmt::Debug for Cluster {
 }
 
 /// Faults of a connection that the next try meets again.
-fn is_final(code: Code) -> bool {
+fn is_final(code: Code, reason: &str) -> bool {
     matches!(
         code,
         Code::Authentication
             | Code::SaslAuthenticationFailed
             | Code::UnsupportedSASLMechanism
             | Code::SSL
-    )
+    ) || reason.contains(" alert ")
 }
 
 /// Runs what blocks on a thread of its own.

@@ -45,10 +45,27 @@ impl Context {
     pub fn forget(&self) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+
+    fn hear(&self, code: Code, reason: &str) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // That all servers are gone says less than why one of them is.
+        if code == Code::AllBrokersDown && heard.is_some() {
+            return;
+        }
+        // How long it was tried is of no use to anybody.
+        let reason = reason.split(" (after ").next().unwrap_or(reason);
+        let end = reason.floor_char_boundary(HEARD_BYTES_MAX);
+        *heard = Some((code, reason[..end].to_owned()));
+    }
 }
 
 impl ClientContext for Context {
     fn log(&self, level: Level, facility: &str, message: &str) {
+        if facility == "FAIL" {
+            // A connection that was closed; mostly the fault that comes as an error says more.
+            let reason = message.split_once("]: ").map_or(message, |(_, reason)| reason);
+            self.hear(Code::AllBrokersDown, reason);
+        }
         // Faults of connections come by `error`, too. A property that only other clients know is
         // no mistake, because all clients have the same properties.
         let is_told_elsewhere =
@@ -73,15 +90,7 @@ impl ClientContext for Context {
         } else {
             tracing::warn!(target: "librdkafka", "{code}: {reason}");
         }
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        // That all servers are gone says less than why one of them is.
-        if code == Code::AllBrokersDown && heard.is_some() {
-            return;
-        }
-        // How long it was tried is of no use to anybody.
-        let reason = reason.split(" (after ").next().unwrap_or(reason);
-        let end = reason.floor_char_boundary(HEARD_BYTES_MAX);
-        *heard = Some((code, reason[..end].to_owned()));
+        self.hear(code, reason);
     }
 }
 

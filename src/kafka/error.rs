@@ -32,7 +32,7 @@ pub enum Error {
     },
     /// Properties that librdkafka takes one by one, but not together.
     #[error(
-        "the properties under `kafka` do not go together: {reason}; with SASL set sasl.mechanism (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER), and check the paths of files"
+        "the properties under `kafka` do not go together: {reason}; with SASL set sasl.mechanism (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER) and what belongs to it, and check the paths of files"
     )]
     Properties {
         /// In librdkafka's words.
@@ -79,6 +79,14 @@ impl Error {
     #[must_use]
     pub fn call(doing: &'static str, source: KafkaError) -> Self {
         Self::Call(Box::new(Call { doing, place: None, source, heard: None }))
+    }
+
+    /// A client that can't be made, whose properties librdkafka took one by one.
+    pub(super) fn set_up(source: KafkaError) -> Self {
+        match source {
+            KafkaError::ClientCreation(reason) => Self::Properties { reason },
+            other => Self::call("set up a client", other),
+        }
     }
 
     /// With the place that it is about.
@@ -194,21 +202,47 @@ fn code(error: &KafkaError) -> Option<Code> {
     }
 }
 
+const PASSWORD: &str = "check sasl.mechanism, sasl.username and sasl.password under `kafka`";
+const TLS: &str = "check security.protocol and ssl.ca.location under `kafka.properties`";
+
+/// What can be done about what librdkafka says of a connection, by words in it. The first counts.
+const WAYS_OUT: &[(&[&str], &str)] = &[
+    (
+        &["OAUTHBEARER token", "invalid_token"],
+        "check sasl.oauthbearer.token.endpoint.url, sasl.oauthbearer.client.id, \
+         sasl.oauthbearer.scope and sasl.oauthbearer.client.secret under `kafka`",
+    ),
+    (
+        &["security.protocol", "connection closed by peer"],
+        "check security.protocol under `kafka.properties`, and the port in `kafka.brokers`",
+    ),
+    (&["SASL", "uthentication"], PASSWORD),
+    (
+        &["certificate verify failed"],
+        "check that ssl.ca.location under `kafka.properties` holds the authority of the server's \
+         certificate, that the certificate is not over, and that it is for the name in \
+         `kafka.brokers`",
+    ),
+    (
+        &["alert bad certificate", "alert certificate", "alert unknown ca"],
+        "the server does not take this client's certificate: check ssl.certificate.location and \
+         ssl.key.location under `kafka.properties`",
+    ),
+    (&["SSL", "ertificate"], TLS),
+];
+
 /// What can be done about it.
 fn way_out(code: Code, heard: &str) -> Option<&'static str> {
-    let about_tls = heard.contains("SSL") || heard.contains("ertificate");
+    let by_heard = WAYS_OUT.iter().find(|(words, _)| words.iter().any(|word| heard.contains(word)));
+    if let Some((_, way_out)) = by_heard {
+        return Some(way_out);
+    }
     Some(match code {
         Code::Authentication
         | Code::SaslAuthenticationFailed
         | Code::UnsupportedSASLMechanism
-        | Code::IllegalSASLState => {
-            "check sasl.mechanism, sasl.username and sasl.password under `kafka`"
-        }
-        _ if heard.contains("SASL") || heard.contains("uthentication") => {
-            "check sasl.mechanism, sasl.username and sasl.password under `kafka`"
-        }
-        Code::SSL => "check security.protocol and ssl.ca.location under `kafka.properties`",
-        _ if about_tls => "check security.protocol and ssl.ca.location under `kafka.properties`",
+        | Code::IllegalSASLState => PASSWORD,
+        Code::SSL => TLS,
         Code::BrokerTransportFailure
         | Code::AllBrokersDown
         | Code::Resolve

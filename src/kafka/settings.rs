@@ -22,6 +22,9 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("linger.ms", "5"),
 ];
 
+/// How tokens are got with OAUTHBEARER.
+const TOKEN_METHOD: &str = "sasl.oauthbearer.method";
+
 /// The settings of the clients of one cluster, from the configuration.
 #[derive(Clone)]
 pub struct Settings {
@@ -54,8 +57,14 @@ impl Settings {
         base.set("bootstrap.servers", kafka.brokers.join(","));
         base.set("allow.auto.create.topics", "false");
         let settings = Self { name: kafka.name.clone(), base };
-        // A client holds the values against each other, too; it connects only when it is asked.
-        let client = settings.asking().create_with_context(Context::quiet());
+        // A client holds the values against each other, too. It connects only when it is asked, but
+        // for a token it asks at once.
+        let mut config = settings.asking();
+        if config.get(TOKEN_METHOD).is_some() {
+            config.create_native_config().map_err(|error| property(kafka, error))?;
+            config.remove(TOKEN_METHOD);
+        }
+        let client = config.create_with_context(Context::quiet());
         let _: BaseConsumer<Context> = client.map_err(|error| property(kafka, error))?;
         Ok(settings)
     }
@@ -108,6 +117,10 @@ impl Settings {
     pub(super) fn asking(&self) -> ClientConfig {
         let mut config = self.base.clone();
         config.set("isolation.level", "read_committed");
+        // Why a server closed a connection is said there.
+        if matches!(config.log_level, Level::Warning) {
+            config.set_log_level(Level::Info);
+        }
         config
     }
 
@@ -160,8 +173,7 @@ fn property(kafka: &config::Kafka, error: KafkaError) -> Error {
             let reason = if is_secret { "librdkafka does not take it".to_owned() } else { reason };
             Error::Property { property, reason }
         }
-        KafkaError::ClientCreation(reason) => Error::Properties { reason },
-        other => Error::call("set up a client", other),
+        other => Error::set_up(other),
     }
 }
 

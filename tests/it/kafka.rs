@@ -13,7 +13,7 @@ use waypost::config::{self, Config};
 use waypost::diagnostic::SourceFile;
 use waypost::kafka::{Cluster, Context, Error, Partition, Settings, Timestamps, View};
 
-use crate::support::{self, Kafka, free_port, kafka};
+use crate::support::{free_port, kafka};
 
 /// The longest that one answer of a server may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ const TOLD: Duration = Duration::from_secs(10);
 const APPEND_TIME: (&str, &str) = ("message.timestamp.type", "LogAppendTime");
 
 /// A configuration of this broker.
-fn configuration(brokers: &str, kafka: &str, inputs: &str) -> Config {
+pub(crate) fn configuration(brokers: &str, kafka: &str, inputs: &str) -> Config {
     let text = format!(
         "kafka: {{ brokers: '{brokers}', {kafka} }}\npostgres: {{ url: postgres://localhost/w }}\n\
          inputs: {{ {inputs} }}\n"
@@ -33,7 +33,8 @@ fn configuration(brokers: &str, kafka: &str, inputs: &str) -> Config {
     config.unwrap_or_else(|| panic!("{}", report.render(false)))
 }
 
-fn of(config: &Config) -> (&config::Kafka, Cluster) {
+/// Its settings of Kafka, and the cluster.
+pub(crate) fn of(config: &Config) -> (&config::Kafka, Cluster) {
     let kafka = &config.production.as_ref().expect("production").kafka;
     let settings = Settings::new(kafka).expect("settings");
     (kafka, Cluster::new(&settings).expect("a cluster"))
@@ -242,48 +243,6 @@ async fn a_cluster_that_is_not_there_is_told_within_seconds() {
     assert!(said.contains("Connection refused"), "{said}");
     assert!(said.contains("check `kafka.brokers`"), "{said}");
     assert!(began.elapsed() < TOLD, "{:?}", began.elapsed());
-}
-
-#[tokio::test]
-async fn a_wrong_password_is_told_within_seconds() {
-    if !support::full("a_wrong_password_is_told_within_seconds", "a broker of its own") {
-        return;
-    }
-    let port = free_port();
-    let listeners = format!(
-        "PLAINTEXT://127.0.0.1:{{port}},SASL_PLAINTEXT://127.0.0.1:{port},\
-         CONTROLLER://127.0.0.1:{{controller}}"
-    );
-    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
-                 user_waypost=\"right\";";
-    let _own = Kafka::own(&[
-        ("listeners", &listeners),
-        (
-            "listener.security.protocol.map",
-            "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
-        ),
-        ("sasl.enabled.mechanisms", "PLAIN"),
-        ("listener.name.sasl_plaintext.plain.sasl.jaas.config", login),
-    ]);
-    let brokers = format!("127.0.0.1:{port}");
-    let with = |mechanism: &str, password: &str| {
-        format!(
-            "properties: {{ security.protocol: SASL_PLAINTEXT, sasl.mechanism: {mechanism}, \
-             sasl.username: waypost }}, secrets: {{ sasl.password: {password} }}"
-        )
-    };
-    for (mechanism, words) in [("PLAIN", "nvalid"), ("SCRAM-SHA-512", "PLAIN")] {
-        let (began, said) = refused(&brokers, &with(mechanism, "very-wrong")).await;
-        assert!(began.elapsed() < TOLD, "{:?}", began.elapsed());
-        assert!(said.contains(words), "{said}");
-        assert!(said.contains("check sasl.mechanism, sasl.username and sasl.password"), "{said}");
-        assert!(!said.contains("very-wrong"), "{said}");
-    }
-    let (began, said) = refused(&brokers, "properties: { security.protocol: SSL }").await;
-    assert!(began.elapsed() < TOLD, "{:?}", began.elapsed());
-    assert!(said.contains("check security.protocol"), "{said}");
-    let right = configuration(&brokers, &with("PLAIN", "right"), "web: { topic: t, format: xdm }");
-    assert_eq!(of(&right).1.reach().await.expect("the password is right"), 1);
 }
 
 /// What is said of a cluster that can't be reached.

@@ -22,6 +22,7 @@ mod properties;
 mod real;
 mod replay;
 mod report;
+mod secure;
 mod servers;
 mod shipped;
 mod sms;

@@ -7,7 +7,7 @@ mod observe;
 mod outage;
 mod poison;
 mod retention;
-mod site;
+pub(crate) mod site;
 mod snapshot;
 mod storm;
 mod topics;

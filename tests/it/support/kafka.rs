@@ -50,18 +50,30 @@ impl Kafka {
     /// A broker of a test's own, which it may kill; `settings` overrule those of all brokers. In
     /// their values `{port}` and `{controller}` stand for the ports of its listeners.
     pub(crate) fn own(settings: &[(&str, &str)]) -> Self {
+        Self::start(folder(), settings, &[], &[])
+    }
+
+    /// As [`Self::own`], in a folder that goes with it; `format` are further arguments of formatting
+    /// its data, `options` those of Java.
+    pub(super) fn start(
+        folder: PathBuf,
+        settings: &[(&str, &str)],
+        format: &[&str],
+        options: &[&str],
+    ) -> Self {
         let jars = jars();
-        let (folder, port) = (folder(), free_port());
+        let port = free_port();
         let properties = folder.join("server.properties");
         let text = properties_of(&folder, port, settings);
         std::fs::write(&properties, text).expect("a file");
         // A cluster's id is 16 bytes in base64; this is the only node that ever uses it.
         run(java(&jars)
             .args(["kafka.tools.StorageTool", "format", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAQ"])
+            .args(format)
             .arg("--config")
             .arg(&properties));
         let mut command = java(&jars);
-        command.arg("kafka.Kafka").arg(&properties);
+        command.args(options).arg("kafka.Kafka").arg(&properties);
         let command = std::iter::once(command.get_program()).chain(command.get_args());
         let command = command.map(ToOwned::to_owned).collect();
         let plan = Plan { folder, command, signal: "KILL" };

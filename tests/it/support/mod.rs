@@ -4,12 +4,15 @@ mod kafka;
 mod pgbouncer;
 mod postgres;
 mod relay;
+mod secure;
 mod server;
+mod tokens;
 
 pub(crate) use kafka::{Kafka, kafka};
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use postgres::{Postgres, postgres};
 pub(crate) use relay::Relay;
+pub(crate) use secure::{Listener, PASSWORD, Secure, USER, secure};
 pub(crate) use server::free_port;
 
 use std::fs::File;
