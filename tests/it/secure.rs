@@ -25,7 +25,7 @@ const WRONG: &str = "wrong-77aa";
 fn way(secure: &Secure, listener: Listener, secret: &str) -> String {
     let ca = secure.file("ca.pem");
     match listener {
-        Listener::Plain => "name: waypost".to_owned(),
+        Listener::Plain | Listener::Faulty => "name: waypost".to_owned(),
         Listener::Tls | Listener::Expired => tls(secure, "ca.pem", "client"),
         Listener::Password => password(&ca, "SCRAM-SHA-512", USER, secret),
         Listener::Token => token(&ca, &secure.token_url(), secret),

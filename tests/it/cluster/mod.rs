@@ -1,6 +1,7 @@
 //! The worker of production as real processes, on a real broker and a real database.
 
 mod commands;
+mod faults;
 mod first;
 mod identities;
 mod observe;

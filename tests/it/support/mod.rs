@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
+pub(crate) mod faulty;
 mod kafka;
 mod pgbouncer;
 mod postgres;

@@ -9,6 +9,7 @@ use rcgen::{
     date_time_ymd,
 };
 
+use super::faulty::Faulty;
 use super::kafka::Kafka;
 use super::server::{folder, free_port};
 use super::tokens::Tokens;
@@ -31,6 +32,8 @@ pub(crate) enum Listener {
     Password,
     /// TLS and a token of [`Secure::token_url`].
     Token,
+    /// Through [`Secure::faulty`].
+    Faulty,
 }
 
 /// The broker, which is started at the first call and ends with the test process.
@@ -43,8 +46,9 @@ pub(crate) fn secure() -> &'static Secure {
 pub(crate) struct Secure {
     kafka: Kafka,
     folder: PathBuf,
-    ports: [u16; 4],
+    ports: [u16; 5],
     tokens: Tokens,
+    faulty: Faulty,
 }
 
 impl Secure {
@@ -53,7 +57,8 @@ impl Secure {
         certificates(&folder);
         let tokens = Tokens::start(&folder, USER, PASSWORD);
         let ports = std::array::from_fn(|_| free_port());
-        let [tls, expired, password, token] = ports;
+        let [tls, expired, password, token, faulty] = ports;
+        let behind = free_port();
         let file = |name: &str| folder.join(name).display().to_string();
         let module = |name: &str, options: &str| {
             format!("org.apache.kafka.common.security.{name}LoginModule required {options};")
@@ -64,13 +69,23 @@ impl Secure {
                 format!(
                     "PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller}},\
                      TLS://127.0.0.1:{tls},EXPIRED://127.0.0.1:{expired},\
-                     PASSWORD://127.0.0.1:{password},TOKEN://127.0.0.1:{token}"
+                     PASSWORD://127.0.0.1:{password},TOKEN://127.0.0.1:{token},\
+                     FAULTY://127.0.0.1:{behind}"
+                ),
+            ),
+            // The others as they listen.
+            (
+                "advertised.listeners",
+                format!(
+                    "PLAINTEXT://127.0.0.1:{{port}},TLS://127.0.0.1:{tls},\
+                     EXPIRED://127.0.0.1:{expired},PASSWORD://127.0.0.1:{password},\
+                     TOKEN://127.0.0.1:{token},FAULTY://127.0.0.1:{faulty}"
                 ),
             ),
             (
                 "listener.security.protocol.map",
                 "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,EXPIRED:SSL,PASSWORD:SASL_SSL,\
-                 TOKEN:SASL_SSL"
+                 TOKEN:SASL_SSL,FAULTY:PLAINTEXT"
                     .to_owned(),
             ),
             ("ssl.keystore.type", "PEM".to_owned()),
@@ -106,7 +121,7 @@ impl Secure {
         let allowed =
             format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={}", tokens.keys_url());
         let kafka = Kafka::start(folder.clone(), &settings, &["--add-scram", &scram], &[&allowed]);
-        Self { kafka, folder, ports, tokens }
+        Self { kafka, folder, ports, tokens, faulty: Faulty::start(faulty, behind) }
     }
 
     /// The broker itself, for a test's own topics and records.
@@ -116,15 +131,21 @@ impl Secure {
 
     /// `HOST:PORT` of a listener.
     pub(crate) fn brokers(&self, listener: Listener) -> String {
-        let [tls, expired, password, token] = self.ports;
+        let [tls, expired, password, token, faulty] = self.ports;
         let port = match listener {
             Listener::Plain => return self.kafka.bootstrap().to_owned(),
             Listener::Tls => tls,
             Listener::Expired => expired,
             Listener::Password => password,
             Listener::Token => token,
+            Listener::Faulty => faulty,
         };
         format!("127.0.0.1:{port}")
+    }
+
+    /// What lies between clients and the broker.
+    pub(crate) fn faulty(&self) -> &Faulty {
+        &self.faulty
     }
 
     /// The path of a file: `ca.pem`; `client`, `old` (over) or `stranger` (another authority's) with
