@@ -5,9 +5,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{
     BaseRecord, FutureProducer, FutureRecord, Producer as _, ThreadedProducer,
 };
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use waypost::config::{self, Config};
 use waypost::diagnostic::SourceFile;
@@ -243,6 +245,39 @@ async fn a_cluster_that_is_not_there_is_told_within_seconds() {
     assert!(said.contains("Connection refused"), "{said}");
     assert!(said.contains("check `kafka.brokers`"), "{said}");
     assert!(began.elapsed() < TOLD, "{:?}", began.elapsed());
+}
+
+/// A server that is made up refuses when it is told to.
+#[tokio::test]
+async fn what_is_refused_for_a_moment_is_told_apart_from_what_is_forbidden() {
+    use RDKafkaApiKey as Key;
+    use RDKafkaRespErr as Refusal;
+    let mock = MockCluster::new(1).expect("servers");
+    mock.create_topic("web", 2, 1).expect("a topic");
+    let brokers = mock.bootstrap_servers();
+    let config = configuration(&brokers, "name: waypost", "web: { topic: web, format: xdm }");
+    let (_, cluster) = of(&config);
+    let partitions = cluster.partitions(&["web".to_owned()]).await.expect("partitions");
+    // An election takes longer than a question: whoever asks waits and asks again.
+    mock.request_errors(Key::ListOffsets, &[Refusal::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE]);
+    let error = cluster.ends(&partitions).await.expect_err("there is no leader");
+    assert!(error.is_transient() && error.to_string().contains("partition "), "{error}");
+    assert_eq!(cluster.ends(&partitions).await.expect("ends").len(), 2);
+    mock.request_errors(Key::OffsetFetch, &[Refusal::RD_KAFKA_RESP_ERR_NOT_COORDINATOR; 2]);
+    let error = cluster.committed("ingest", &partitions).await.expect_err("it moves");
+    assert!(error.is_transient(), "{error}");
+    mock.clear_request_errors(Key::OffsetFetch);
+    assert_eq!(cluster.committed("ingest", &partitions).await.expect("positions").len(), 2);
+    // Slower than the first tries wait.
+    mock.broker_round_trip_time(1, Duration::from_secs(3)).expect("a server");
+    assert_eq!(cluster.reach().await.expect("it is slow, but there"), 1);
+    mock.broker_round_trip_time(1, Duration::ZERO).expect("a server");
+
+    let never = [Refusal::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 8];
+    mock.request_errors(Key::ListOffsets, &never);
+    let error = cluster.ends(&partitions).await.expect_err("it is forbidden");
+    assert!(!error.is_transient(), "{error}");
+    assert!(error.to_string().contains("the rights that docs/operations.md lists"), "{error}");
 }
 
 /// What is said of a cluster that can't be reached.
