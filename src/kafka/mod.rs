@@ -8,6 +8,7 @@
 //! - [`Context`]: what librdkafka logs goes to `tracing`, under the target `librdkafka`.
 
 mod check;
+mod clock;
 mod cluster;
 mod context;
 mod error;

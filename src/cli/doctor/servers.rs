@@ -1,7 +1,10 @@
 //! What is asked of Kafka and Postgres.
 
 use crate::config::{self, Config};
-use crate::kafka::{Cluster, Error as KafkaError, Role, Settings, Severity, Topic, check, missing};
+use crate::kafka::{
+    Cluster, Error as KafkaError, Partition, Role, Settings, Severity, Timestamps, Topic, check,
+    missing,
+};
 use crate::model::Delay;
 use crate::postgres::{self, Error as PostgresError, Postgres};
 use crate::worker::{Clock, SystemClock};
@@ -53,6 +56,14 @@ async fn ask_kafka(
             Severity::Error => Line::error("topic", finding.text),
             Severity::Warning => Line::warning("topic", finding.text),
         }));
+    }
+    // Its first partition, like each, gets a tick every second while a worker runs.
+    let log = Partition { topic: kafka.log_topic(), number: 0 };
+    let of_log = topics.get(&log.topic).and_then(Option::as_ref);
+    if of_log.is_some_and(|topic| topic.timestamps == Some(Timestamps::LogAppend))
+        && let Some(ahead_ms) = cluster.clock_ahead_ms(&log, || SystemClock.now()).await?
+    {
+        lines.push(clock("Kafka", ahead_ms));
     }
     Ok(lines)
 }
@@ -107,21 +118,21 @@ async fn ask_postgres(database: &Postgres) -> Result<Vec<Line>, PostgresError> {
     } else {
         Line::ok("postgres", text)
     };
-    Ok(vec![version, clock(theirs - (before.ms() + after.since_ms(before) / 2))])
+    Ok(vec![version, clock("the database", theirs - (before.ms() + after.since_ms(before) / 2))])
 }
 
-/// How far the database's clock is ahead of this machine's.
-fn clock(ahead_ms: i64) -> Line {
+/// How far the clock of `whose` is ahead of this machine's.
+fn clock(whose: &str, ahead_ms: i64) -> Line {
     let apart = Delay::exact(ahead_ms.abs());
     let which = if ahead_ms > 0 { "behind" } else { "ahead of" };
     let text = format!(
-        "this machine is {apart} {which} the database: let both set their clocks (NTP), or messages \
+        "this machine is {apart} {which} {whose}: let both set their clocks (NTP), or messages \
          leave too early or too late"
     );
     match ahead_ms.abs() {
         apart if apart > SKEW_ERROR_MS => Line::error("clock", text),
         apart if apart > SKEW_WARNING_MS => Line::warning("clock", text),
-        _ => Line::ok("clock", "this machine and the database agree within 2 s"),
+        _ => Line::ok("clock", format!("this machine and {whose} agree within 2 s")),
     }
 }
 
@@ -138,7 +149,7 @@ mod tests {
             (5_000, Status::Warning, "5s behind the database"),
             (-90_000, Status::Error, "1m 30s ahead of the database"),
         ] {
-            let line = clock(ahead_ms);
+            let line = clock("the database", ahead_ms);
             assert_eq!(line.status, status, "{line:?}");
             assert!(line.text.contains(words), "{words} is not in {line:?}");
         }
