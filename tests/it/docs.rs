@@ -341,6 +341,23 @@ fn the_example_of_production_is_sound() {
     assert!(kubernetes.contains(&indented), "kubernetes.yaml has another waypost.yaml");
 }
 
+#[test]
+fn systemd_takes_the_service() {
+    if !support::full("systemd_takes_the_service", "systemd-analyze") {
+        return;
+    }
+    // A program that is there, since Waypost is not installed.
+    let text = read("examples/production/waypost.service");
+    let text = text.replace("ExecStart=/usr/local/bin/waypost", "ExecStart=/bin/true");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("waypost.service");
+    std::fs::write(&file, text).expect("a file");
+    let done = Command::new("systemd-analyze").arg("verify").arg(&file).output();
+    let done = done.expect("systemd-analyze starts");
+    // A line that it does not know is only warned of.
+    assert!(done.status.success() && done.stderr.is_empty(), "{}", stderr(&done));
+}
+
 #[tokio::test]
 async fn sql_in_the_documentation_fits_the_tables() {
     let url = support::postgres().fresh_database();
