@@ -11,7 +11,10 @@ CREATE TABLE lanes (
     low_offset bigint NOT NULL,     -- the first offset that may hold a record not applied
     end_offset bigint NOT NULL,     -- the first offset not read
     watermark  bigint,
-    build      text   NOT NULL      -- the engine build that decided last
+    build      text   NOT NULL,     -- the engine build that decided last
+    -- After a restore: nothing leaves before the watermark has passed this.
+    restored_until bigint,
+    unsure_until   bigint           -- what was ready by then may have gone before the restore
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
 -- One row a customer. next_due is a lower bound of the next due time: a timer that moves later does

@@ -49,12 +49,24 @@ struct Part {
 pub(super) struct Identifying {
     /// What goes into the log, in order.
     pub records: Vec<Record>,
+    /// The rows of the graph that stand beside one of them, by its place.
+    pub rows: BTreeMap<usize, Vec<(u128, Vec<u8>)>>,
     /// The first offset after it, of each partition of an input.
     pub next: Vec<(Held, u64)>,
     /// Raw records in it.
     pub taken: usize,
     /// Those that became dead letters.
     pub dead: Vec<DeadLetter>,
+}
+
+impl Identifying {
+    /// Puts rows of the graph beside the last record. What came to no record at all was dropped as
+    /// of an erased person, and what that changed is found again whenever it is needed.
+    fn beside(&mut self, rows: &[(u128, Vec<u8>)]) {
+        if let (Some(last), false) = (self.records.len().checked_sub(1), rows.is_empty()) {
+            self.rows.entry(last).or_default().extend_from_slice(rows);
+        }
+    }
 }
 
 /// What takes batches in.
@@ -135,6 +147,9 @@ impl Intake {
                 Item::Events(events) => {
                     if let Some(before) = kept[part].get(&offset) {
                         out.records.extend(before.records.iter().cloned());
+                        if !before.records.is_empty() {
+                            out.beside(&before.rows);
+                        }
                         continue;
                     }
                     let (begun, touched) = (out.records.len(), identify.touched());
@@ -142,8 +157,11 @@ impl Intake {
                         self.place(event, raw, &mut identify, &mut out, &mut erase).await?;
                     }
                     if identify.touched() != touched {
-                        let records = out.records[begun..].to_vec();
-                        kept[part].insert(offset, Kept { records });
+                        let (records, rows) = (out.records[begun..].to_vec(), identify.take_latest());
+                        if !records.is_empty() {
+                            out.beside(&rows);
+                        }
+                        kept[part].insert(offset, Kept { records, rows });
                     }
                 }
             }

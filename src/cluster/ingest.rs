@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::kafka::{self, Context, Settings};
-use crate::log::{self, DeadLetter, Held, Record, encode};
+use crate::log::{self, DeadLetter, GRAPH_HEADER, Held, Record, encode, encode_rows};
 use crate::worker::Clock;
 
 use super::batch::{Identifying, Intake};
@@ -194,16 +194,23 @@ impl Ingest {
             let Some(input) = self.intake.input(element.topic()) else { continue };
             let (number, partition) = (self.intake.sources[input].number, element.partition());
             let taking = self.intake.registry.take_input(number, partition.cast_unsigned());
-            let (held, begun) = handle.block_on(taking)?;
+            let (held, begun, next) = handle.block_on(taking)?;
             running.held.insert((input, partition), held);
-            since.insert((element.topic().to_owned(), partition), begun);
+            since.insert((element.topic().to_owned(), partition), (begun, next));
         }
         let committed = running.consumer.committed_offsets(assigned, CALL).map_err(failed)?;
         for element in committed.elements() {
             let (topic, partition) = (element.topic(), element.partition());
             let at = |error| failed(error).at(topic, Some(partition), None);
             element.error().map_err(at)?;
-            let begun = since.get(&(topic.to_owned(), partition)).copied().unwrap_or(0);
+            let known = since.get(&(topic.to_owned(), partition)).copied();
+            let (begun, next) = known.unwrap_or_default();
+            if let Offset::Offset(committed) = element.offset()
+                && committed.cast_unsigned() > next
+            {
+                let place = format!("partition {partition} of {topic}");
+                return Err(Error::behind(&place, committed.cast_unsigned(), next));
+            }
             if element.offset() == Offset::Invalid && begun > 0 {
                 tracing::warn!(
                     topic,
@@ -291,10 +298,11 @@ impl Ingest {
         let producer = &running.producer;
         producer.begin_transaction()?;
         let partitions = self.intake.registry.partitions();
-        for record in &batch.records {
-            send(producer, &self.log_topic, partitions, record)?;
+        for (place, record) in batch.records.iter().enumerate() {
+            let rows = batch.rows.get(&place).map(|rows| encode_rows(rows));
+            send(producer, &self.log_topic, partitions, record, rows.as_deref())?;
             if let Some(told) = record.told_to_winner() {
-                send(producer, &self.log_topic, partitions, &told)?;
+                send(producer, &self.log_topic, partitions, &told, None)?;
             }
         }
         for letter in self.dead_letters.iter().flat_map(|_| &batch.dead) {
@@ -345,12 +353,18 @@ fn send(
     topic: &str,
     partitions: u32,
     record: &Record,
+    rows: Option<&[u8]>,
 ) -> Result<(), KafkaError> {
     let Some(customer) = record.customer() else { return Ok(()) };
     let key = customer.to_bytes();
     let bytes = encode(std::slice::from_ref(record)).map_err(|_| KafkaError::Canceled)?;
     let partition = customer.partition(partitions).cast_signed();
-    enqueue(producer, BaseRecord::to(topic).partition(partition).key(&key[..]).payload(&bytes[..]))
+    let mut next = BaseRecord::to(topic).partition(partition).key(&key[..]).payload(&bytes[..]);
+    if rows.is_some() {
+        let header = Header { key: GRAPH_HEADER, value: rows };
+        next = next.headers(OwnedHeaders::new_with_capacity(1).insert(header));
+    }
+    enqueue(producer, next)
 }
 
 /// Waits until what was handed over has arrived, or failed. The client's commit waits for that, too,

@@ -141,6 +141,9 @@ pub enum Error {
     /// A release can't be used.
     #[error(transparent)]
     Release(#[from] crate::release::Error),
+    /// Postgres and the topics are not of one time.
+    #[error("{0}; stop all workers and run `waypost recover`")]
+    Apart(String),
     /// A batch did not get into the log.
     #[error("a batch was not written into the log: {0}")]
     NotWritten(#[source] rdkafka::error::KafkaError),
@@ -156,6 +159,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Kafka has more committed than Postgres, which comes first, knows of.
+    fn behind(place: &str, committed: u64, known: u64) -> Self {
+        Self::Apart(format!(
+            "the database is behind the topics: {place} was read up to {committed}, the database \
+             knows of {known}, so it was restored to an older point, or is another one"
+        ))
+    }
+
     /// Whether the same may well succeed a little later.
     #[must_use]
     pub fn is_transient(&self) -> bool {

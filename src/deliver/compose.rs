@@ -10,7 +10,7 @@ use crate::journey::{Class, Rules, Shop};
 use crate::mail::{Address, AddressError, BuildError, Dkim, Mailbox, Message, Unsubscribe};
 use crate::model::{CustomerId, MessageChannel, Text, Timestamp, Zone};
 use crate::sms::{Number, NumberError, plain as plain_letters, segments, tidy};
-use crate::store::{Pinned, address_hash};
+use crate::store::{Pinned, address_hash, address_of};
 use crate::template::{Email, Frame, RenderError, Sms, Templates};
 
 use super::Link;
@@ -208,14 +208,6 @@ fn frame<'a>(data: &'a Value, shop: &'a Shop, unsubscribe_url: Option<&'a str>) 
         zone: zone.unwrap_or_else(Zone::utc),
         unsubscribe_url,
     }
-}
-
-fn address_of(data: &Value, channel: MessageChannel) -> Option<&str> {
-    let field = match channel {
-        MessageChannel::Email => "/customer/email",
-        MessageChannel::Sms => "/customer/phone",
-    };
-    data.pointer(field).and_then(Value::as_str)
 }
 
 /// First and last name, as far as they are known.

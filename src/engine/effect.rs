@@ -36,6 +36,8 @@ pub enum Effect {
         message: MessageId,
         /// Which outcome: an `email.*` or `sms.*` event.
         outcome: EventName,
+        /// Delivery itself told it, not a source.
+        ours: bool,
     },
     /// What the owner of an address says about being contacted. Delivery heeds it for messages that
     /// are decided already.

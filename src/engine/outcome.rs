@@ -1,6 +1,6 @@
 //! What outcomes mean for runs and caps. A run is moved by them only through `wait_for`.
 
-use crate::model::{Event, EventName, Text, Timestamp};
+use crate::model::{Event, EventName, OWN_SOURCE, Text, Timestamp};
 
 use super::message::Verdict;
 use super::state::CustomerState;
@@ -34,7 +34,8 @@ impl Engine {
     ) {
         let (Some(outcome), Some(meaning)) = (&event.outcome, meaning(&event.name)) else { return };
         let message = outcome.message;
-        effects.push(Effect::Outcome { message, outcome: event.name.clone() });
+        let ours = event.tie.source == OWN_SOURCE;
+        effects.push(Effect::Outcome { message, outcome: event.name.clone(), ours });
         if matches!(meaning, Meaning::NotSent | Meaning::MissedWindow) {
             state.sent.retain(|mark| mark.message != message);
             Self::room_may_be(state, now);

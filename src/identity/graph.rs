@@ -1,6 +1,6 @@
 //! The working set of the identity graph: rows by 128-bit keyed hash, looked up and never iterated.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::{Deserialize, Serialize};
@@ -99,12 +99,22 @@ pub struct GraphError {
     pub what: String,
 }
 
+/// A row, and how often it has been changed: of two forms of one row the one with more changes is
+/// the later.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Known {
+    changes: u32,
+    row: Row,
+}
+
 /// The rows at hand. `None` is known not to exist.
 #[derive(Debug)]
 pub(super) struct Graph {
-    rows: HashMap<Key, Option<Row>, BuildHasherDefault<KeyHasher>>,
+    rows: HashMap<Key, Option<Known>, BuildHasherDefault<KeyHasher>>,
     /// Changed rows with the position that changed them; in key order, as stores like it.
     changed: BTreeMap<Key, Tie>,
+    /// Those changed since it was last asked, in key order.
+    latest: BTreeSet<Key>,
     /// How often a row was changed.
     touched: u64,
     /// Nothing is stored elsewhere: a row that is not here does not exist.
@@ -113,11 +123,17 @@ pub(super) struct Graph {
 
 impl Graph {
     pub(super) fn new(whole: bool) -> Self {
-        Self { rows: HashMap::default(), changed: BTreeMap::new(), touched: 0, whole }
+        Self {
+            rows: HashMap::default(),
+            changed: BTreeMap::new(),
+            latest: BTreeSet::new(),
+            touched: 0,
+            whole,
+        }
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&Row> {
-        self.rows.get(&key).and_then(Option::as_ref)
+        self.rows.get(&key)?.as_ref().map(|known| &known.row)
     }
 
     pub(super) fn link(&self, key: Key) -> Option<&Link> {
@@ -129,13 +145,15 @@ impl Graph {
 
     /// The link to change it; made if there is none.
     pub(super) fn link_mut(&mut self, key: Key, is_device: bool, tie: Tie) -> &mut Link {
-        self.touch(key, tie);
-        let row = self.rows.entry(key).or_default();
-        if !matches!(row, Some(Row::Link(_))) {
-            *row = Some(Row::Link(Link::new(is_device)));
+        if self.link(key).is_none() {
+            self.set(key, Row::Link(Link::new(is_device)));
         }
-        match row {
-            Some(Row::Link(link)) => link,
+        self.touch(key, tie);
+        match self.rows.get_mut(&key) {
+            Some(Some(Known { changes, row: Row::Link(link) })) => {
+                *changes += 1;
+                link
+            }
             _ => unreachable!("a link was put there above"),
         }
     }
@@ -150,7 +168,13 @@ impl Graph {
 
     pub(super) fn put(&mut self, key: Key, row: Row, tie: Tie) {
         self.touch(key, tie);
-        self.rows.insert(key, Some(row));
+        self.set(key, row);
+    }
+
+    fn set(&mut self, key: Key, row: Row) {
+        let before = self.rows.get(&key).and_then(Option::as_ref);
+        let changes = before.map_or(0, |known| known.changes).saturating_add(1);
+        self.rows.insert(key, Some(Known { changes, row }));
     }
 
     /// Follows pointers to their end.
@@ -172,19 +196,20 @@ impl Graph {
         }
         let mut pending = vec![key];
         while let Some(key) = pending.pop() {
-            match self.rows.get(&key) {
-                None => out.push(key),
-                Some(Some(Row::Link(link))) => {
+            let Some(known) = self.rows.get(&key) else {
+                out.push(key);
+                continue;
+            };
+            match known.as_ref().map(|known| &known.row) {
+                Some(Row::Link(link)) => {
                     pending.extend(link.customer.map(|customer| customer.0));
                     if let Some(device) = &link.device {
                         pending.extend(device.before.map(|customer| customer.0));
                         pending.extend(device.cart.as_deref().map(&cart_key));
                     }
                 }
-                Some(Some(Row::Pointer(customer) | Row::Cart(customer, _))) => {
-                    pending.push(customer.0);
-                }
-                Some(Some(Row::Root(_) | Row::Erased(_)) | None) => {}
+                Some(Row::Pointer(customer) | Row::Cart(customer, _)) => pending.push(customer.0),
+                Some(Row::Root(_) | Row::Erased(_)) | None => {}
             }
         }
     }
@@ -208,10 +233,21 @@ impl Graph {
 
     pub(super) fn take_changes(&mut self) -> Vec<GraphRow> {
         let changed = std::mem::take(&mut self.changed);
+        self.latest.clear();
         let row = |(key, tie): (Key, Tie)| {
-            self.get(key).map(|row| GraphRow { key, row: encode(row), tie })
+            self.bytes(key).map(|row| GraphRow { key, row, tie })
         };
         changed.into_iter().filter_map(row).collect()
+    }
+
+    /// The rows changed since this or [`Self::take_changes`] was last called, as they are stored.
+    pub(super) fn take_latest(&mut self) -> Vec<(Key, Vec<u8>)> {
+        let latest = std::mem::take(&mut self.latest);
+        latest.into_iter().filter_map(|key| Some((key, self.bytes(key)?))).collect()
+    }
+
+    fn bytes(&self, key: Key) -> Option<Vec<u8>> {
+        self.rows.get(&key)?.as_ref().map(encode)
     }
 
     /// Forgets all rows if there are more than `rows_max` and none of them is still to be stored.
@@ -230,6 +266,7 @@ impl Graph {
         self.touched += 1;
         if !self.whole {
             self.changed.insert(key, tie);
+            self.latest.insert(key);
         }
     }
 }
@@ -257,12 +294,20 @@ pub(super) fn customer_id(secret: &[u8; 32], identity: Key, count: u32) -> Custo
     CustomerId(derive_keyed(secret, "customer", &parts))
 }
 
-fn encode(row: &Row) -> Vec<u8> {
-    // Writing plain data into a growing vector has no way to fail.
-    postcard::to_extend(row, vec![ENCODING]).unwrap_or_default()
+/// How often a stored row has been changed.
+///
+/// # Errors
+/// [`GraphError`] if it can't be read.
+pub fn changes_of(key: Key, bytes: &[u8]) -> Result<u32, GraphError> {
+    decode(bytes).map(|known| known.changes).map_err(|what| GraphError { key, what })
 }
 
-fn decode(bytes: &[u8]) -> Result<Row, String> {
+fn encode(known: &Known) -> Vec<u8> {
+    // Writing plain data into a growing vector has no way to fail.
+    postcard::to_extend(known, vec![ENCODING]).unwrap_or_default()
+}
+
+fn decode(bytes: &[u8]) -> Result<Known, String> {
     match bytes.split_first() {
         Some((&ENCODING, rest)) => postcard::from_bytes(rest).map_err(|error| error.to_string()),
         Some((other, _)) => Err(format!("encoding {other}, which this build does not know")),

@@ -20,7 +20,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use graph::{GraphError, Key};
+pub use graph::{GraphError, Key, changes_of};
 pub use load::LoadError;
 
 use crate::log::{CustomerEvent, GraphRow, Record};
@@ -135,6 +135,12 @@ impl Identify {
     /// The rows that changed since the last call, by key, to be stored with the records.
     pub fn take_changes(&mut self) -> Vec<GraphRow> {
         self.graph.take_changes()
+    }
+
+    /// The rows that changed since this or [`Self::take_changes`] was last called, by key: what the
+    /// events in between came to, to stand beside their records.
+    pub fn take_latest(&mut self) -> Vec<(Key, Vec<u8>)> {
+        self.graph.take_latest()
     }
 
     /// How often a row was changed so far: equal before and after an event that changed nothing.

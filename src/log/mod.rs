@@ -5,6 +5,7 @@
 //! - [`KafkaLog`], [`Registry`]: the log of production, a topic in Kafka and tables in Postgres.
 //! - [`Log`], [`LogReader`]: the embedded log, a SQLite file. One process appends, any may read.
 
+mod beside;
 mod dead_letters;
 mod error;
 mod kafka;
@@ -14,6 +15,7 @@ mod record;
 mod registry;
 mod sqlite;
 
+pub use beside::{GRAPH_HEADER, decode_rows, encode_rows};
 pub use dead_letters::*;
 pub use error::Error;
 pub use kafka::{KafkaLog, record_of};

@@ -44,7 +44,7 @@ impl Metrics {
                 },
                 MessageChange::Cancelled(..)
                 | MessageChange::Revised(..)
-                | MessageChange::Outcome(..) => continue,
+                | MessageChange::Outcome { .. } => continue,
             };
             *decided.entry(of).or_default() += 1;
         }

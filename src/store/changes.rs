@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::engine::{Decision, Reason};
 use crate::model::{CustomerId, EventName, MessageId};
 
-use super::{Error, MessageChange};
+use super::{DeliveryStatus, Error, MessageChange};
 
 /// The message changes of one checkpoint. New rows go first: no message changes before it is
 /// decided.
@@ -25,6 +25,8 @@ pub(super) struct Update {
     pub(super) revision: Option<(u32, String)>,
     /// The outcomes, the newest last.
     pub(super) outcomes: Vec<EventName>,
+    /// How its delivery ended, by what delivery told the log.
+    pub(super) ended: Option<DeliveryStatus>,
 }
 
 impl Update {
@@ -32,6 +34,13 @@ impl Update {
     /// outside; what the engine changes it has decided.
     pub(super) const fn needs_message(&self) -> bool {
         self.cancelled.is_some() || self.revision.is_some()
+    }
+
+    /// What is in doubt may be resolved later, and stays so then.
+    fn end_as(&mut self, status: Option<DeliveryStatus>) {
+        if self.ended.is_none() || status != Some(DeliveryStatus::InDoubt) {
+            self.ended = status.or(self.ended);
+        }
     }
 }
 
@@ -49,8 +58,12 @@ impl Changes {
                 MessageChange::Revised(message, revision, data) => {
                     changes.updates.entry(message).or_default().revision = Some((revision, data));
                 }
-                MessageChange::Outcome(message, outcome) => {
-                    changes.updates.entry(message).or_default().outcomes.push(outcome);
+                MessageChange::Outcome { message, outcome, ours } => {
+                    let update = changes.updates.entry(message).or_default();
+                    if ours {
+                        update.end_as(DeliveryStatus::told_by(&outcome));
+                    }
+                    update.outcomes.push(outcome);
                 }
             }
         }

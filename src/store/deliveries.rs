@@ -52,6 +52,22 @@ impl DeliveryStatus {
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Waiting | Self::Claimed | Self::Started | Self::DotSent)
     }
+
+    /// How a message ended of which delivery told this; `None` for what only others tell.
+    pub(super) const fn told_by(outcome: &EventName) -> Option<Self> {
+        Some(match outcome {
+            EventName::EmailStarted | EventName::SmsStarted => Self::InDoubt,
+            EventName::EmailSent | EventName::SmsSent => Self::Sent,
+            EventName::EmailBounced
+            | EventName::SmsBounced
+            | EventName::EmailFailed
+            | EventName::SmsFailed => Self::Refused,
+            EventName::EmailExpired | EventName::SmsExpired => Self::Expired,
+            EventName::EmailMissedWindow | EventName::SmsMissedWindow => Self::MissedWindow,
+            EventName::EmailCancelled | EventName::SmsCancelled => Self::Cancelled,
+            _ => return None,
+        })
+    }
 }
 
 /// What delivery keeps of a message.
@@ -179,6 +195,15 @@ impl End {
             DeliveryStatus::InDoubt,
             Outcome::Started,
             "the worker stopped while the provider's answer was awaited".to_owned(),
+        )
+    }
+
+    /// It could have gone in a time that the restored store knows nothing of.
+    pub(super) fn unsure() -> Self {
+        Self::of(
+            DeliveryStatus::InDoubt,
+            Outcome::Started,
+            "the database was restored; whether it was sent before that is not known".to_owned(),
         )
     }
 

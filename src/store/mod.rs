@@ -23,9 +23,10 @@ pub use deliveries::*;
 pub use ledger::*;
 pub use memory::MemoryStore;
 pub use outgoing::{Listing, Outgoing, Pending, Recovered};
-pub use postgres::{PgLedger, PgStore};
+pub use postgres::{PgLedger, PgStore, Restored};
 pub use retention::Retention;
 pub use sqlite::{SqliteLedger, SqliteStore};
+pub(crate) use suppressions::address_of;
 
 use crate::engine::{ConsentSaid, Decision, Effect, Reason, Trace};
 use crate::model::{CustomerId, EventName, MessageId, Timestamp};
@@ -89,8 +90,8 @@ impl Checkpoint {
             Effect::Revise { message, revision, data } => {
                 self.messages.push((customer, MessageChange::Revised(message, revision, data)));
             }
-            Effect::Outcome { message, outcome } => {
-                self.messages.push((customer, MessageChange::Outcome(message, outcome)));
+            Effect::Outcome { message, outcome, ours } => {
+                self.messages.push((customer, MessageChange::Outcome { message, outcome, ours }));
             }
             Effect::Consent(said) => self.consents.push(*said),
             Effect::Trace(trace) => self.trace.push((customer, *trace)),
@@ -120,8 +121,16 @@ pub enum MessageChange {
     Cancelled(MessageId, Reason),
     /// Newer content.
     Revised(MessageId, u32, String),
-    /// An outcome.
-    Outcome(MessageId, EventName),
+    /// An outcome. One of ours also ends the delivery of a message that is not at its end here:
+    /// the store was restored to an older point.
+    Outcome {
+        /// Of which message.
+        message: MessageId,
+        /// Which.
+        outcome: EventName,
+        /// Delivery itself told it, not a source.
+        ours: bool,
+    },
 }
 
 /// A record on its way to the log.

@@ -9,6 +9,7 @@ mod deliveries;
 mod journey;
 mod listing;
 mod read;
+mod restored;
 mod retention;
 mod suppressions;
 mod write;
@@ -21,6 +22,8 @@ use tokio::sync::{Mutex, OnceCell, OwnedMappedMutexGuard, OwnedMutexGuard};
 use crate::log;
 use crate::model::{CustomerId, Timestamp};
 use crate::postgres::{Postgres, Transaction, query, query_as, query_scalar};
+
+pub use restored::Restored;
 
 use super::changes::Changes;
 use super::rows::{self, Unreadable};

@@ -1,5 +1,7 @@
 //! Which of an address's suppressions stands against which message, the same in every store.
 
+use serde_json::Value;
+
 use crate::engine::Decision;
 use crate::journey::Class;
 use crate::model::{EventName, MessageChannel};
@@ -30,6 +32,21 @@ pub(super) fn against(
         };
         applies.then_some(reason)
     })
+}
+
+/// Where a message was to go by what was decided, for one whose sending the store has forgotten: it
+/// was restored to an older point.
+pub(super) fn address_in(data: &str, channel: MessageChannel) -> Option<String> {
+    address_of(&serde_json::from_str(data).ok()?, channel).map(str::to_owned)
+}
+
+/// Where a message goes by the data that was decided.
+pub(crate) fn address_of(data: &Value, channel: MessageChannel) -> Option<&str> {
+    let field = match channel {
+        MessageChannel::Email => "/customer/email",
+        MessageChannel::Sms => "/customer/phone",
+    };
+    data.pointer(field).and_then(Value::as_str)
 }
 
 /// Why the address that a message went to is suppressed after this outcome, if it is.

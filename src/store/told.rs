@@ -11,6 +11,9 @@ use super::{DeliveryStatus, End, Error, OutboxRow, StoredMessage, Suppression};
 /// The longest words of a provider that are kept, in bytes.
 const DETAIL_BYTES_MAX: usize = 500;
 
+/// Said of a message whose end only the log knew.
+pub(super) const TOLD_BY_THE_LOG: &str = "so says the log; the store was restored since";
+
 /// As much of a provider's words as is kept.
 pub(super) fn short(detail: &str) -> &str {
     &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]

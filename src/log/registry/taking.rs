@@ -37,6 +37,8 @@ pub type Identified = BTreeMap<u64, Kept>;
 pub struct Kept {
     /// The records, in order.
     pub records: Vec<Record>,
+    /// The rows of the graph that it changed, as they are stored.
+    pub rows: Vec<(u128, Vec<u8>)>,
 }
 
 /// A partition of an input in a batch.
@@ -59,18 +61,22 @@ pub struct Taking<'r> {
 }
 
 impl Registry {
-    /// Takes a partition of an input: who had it before can keep nothing more. Returns the right
-    /// and where the last batch of it that was kept began.
+    /// Takes a partition of an input: who had it before can keep nothing more. Returns the right,
+    /// where the last batch of it that was kept began, and the first position after it.
     ///
     /// # Errors
     /// [`Error`] if Postgres can't be written.
-    pub async fn take_input(&self, source: u16, partition: u32) -> Result<(Held, u64), Error> {
+    pub async fn take_input(
+        &self,
+        source: u16,
+        partition: u32,
+    ) -> Result<(Held, u64, u64), Error> {
         let failed = self.postgres.failed("taking an input");
         let mut transaction = self.postgres.begin("taking an input").await?;
-        let (epoch, since): (i64, i64) = query_as(
+        let (epoch, since, next): (i64, i64, i64) = query_as(
             "INSERT INTO inputs (source, partition, epoch, since, next) VALUES ($1, $2, 1, 0, 0)
              ON CONFLICT (source, partition) DO UPDATE SET epoch = inputs.epoch + 1
-             RETURNING epoch, since",
+             RETURNING epoch, since, next",
         )
         .bind(i32::from(source))
         .bind(partition.cast_signed())
@@ -79,7 +85,7 @@ impl Registry {
         .map_err(&failed)?;
         transaction.commit().await.map_err(&failed)?;
         let held = Held { source, partition, epoch: epoch.cast_unsigned() };
-        Ok((held, since.cast_unsigned()))
+        Ok((held, since.cast_unsigned(), next.cast_unsigned()))
     }
 
     /// Begins a batch.

@@ -51,6 +51,9 @@ impl Outgoing for PgStore {
         repeatable: impl Fn(MessageChannel) -> bool + Send,
     ) -> Result<Recovered, Error> {
         let doing = "looking after messages under way";
+        let doubtful = [MessageChannel::Email, MessageChannel::Sms];
+        let doubtful = doubtful.into_iter().filter(|channel| !repeatable(*channel)).collect();
+        let unsure = self.look_after_restored(doubtful, now).await?;
         let mut transaction = self.begin(doing).await?;
         // What another worker looks after at the same time is left to it.
         let rows = query(
@@ -68,7 +71,7 @@ impl Outgoing for PgStore {
         .await
         .map_err(self.failed(doing))?;
         if rows.is_empty() {
-            return Ok(Recovered::default());
+            return Ok(Recovered { again: 0, in_doubt: unsure });
         }
         let (mut again, mut doubtful) = (Vec::new(), Vec::new());
         for row in &rows {
@@ -109,7 +112,7 @@ impl Outgoing for PgStore {
         let told: Vec<_> = doubtful.iter().map(|row| ended(row, &end, None, now)).collect();
         tell(&mut transaction, &self.ledger, &told).await?;
         transaction.commit().await.map_err(self.failed(doing))?;
-        Ok(Recovered { again: again.len() as u64, in_doubt: doubtful.len() as u64 })
+        Ok(Recovered { again: again.len() as u64, in_doubt: doubtful.len() as u64 + unsure })
     }
 
     async fn claim(&self, now: Timestamp, limit: u32) -> Result<Vec<Claim>, Error> {
@@ -125,6 +128,7 @@ impl Outgoing for PgStore {
                  WHERE waiting.status = 'waiting'
                      AND waiting.ready <= (SELECT max(watermark) FROM lanes)
                      AND waiting.ready <= lanes.watermark AND waiting.try_after <= $1
+                     AND lanes.restored_until IS NULL
                      AND NOT EXISTS (SELECT 1 FROM holds WHERE kind = 'all'
                          OR (kind = 'channel' AND name = messages.channel)
                          OR (kind = 'journey' AND name = messages.journey)

@@ -9,7 +9,7 @@ use crate::model::{MessageChannel, MessageId, Timestamp};
 use crate::postgres::{query, query_as, text};
 
 use super::super::changes::Update;
-use super::super::suppressions::{RESUBSCRIBED, against, reported};
+use super::super::suppressions::{RESUBSCRIBED, address_in, against, reported};
 use super::super::{Suppression, SuppressionReason, address_hash};
 
 /// A row's key: channel, address, topic and reason.
@@ -67,15 +67,20 @@ impl Said {
         if reports.is_empty() {
             return Ok(());
         }
-        let rows: Vec<(Vec<u8>, String)> = query_as(
-            "SELECT message, address FROM deliveries
-             WHERE message = ANY($1) AND address IS NOT NULL",
+        let rows: Vec<(Vec<u8>, Option<String>, Option<String>)> = query_as(
+            "SELECT deliveries.message, address,
+                 CASE WHEN address IS NULL AND deliveries.status IN ('sent', 'refused', 'in_doubt')
+                     THEN data END
+             FROM deliveries JOIN messages ON messages.message = deliveries.message
+             WHERE deliveries.message = ANY($1)",
         )
         .bind(reports.keys().cloned().collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-        for (message, address) in rows {
+        for (message, address, data) in rows {
             for (channel, reason) in reports.get(&message).into_iter().flatten() {
+                let decided = || address_in(data.as_deref()?, *channel);
+                let Some(address) = address.clone().or_else(decided) else { continue };
                 let address = address_hash(secret, *channel, &address);
                 self.add(*channel, address, "", reason.as_str(), at);
             }

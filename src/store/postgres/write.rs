@@ -10,7 +10,7 @@ use crate::postgres::{query, query_scalar, text};
 
 use super::super::changes::{Changes, Update};
 use super::super::rows::{class_word, sixteen};
-use super::super::told::encoded;
+use super::super::told::{TOLD_BY_THE_LOG, encoded};
 use super::super::{Checkpoint, Error, Lease, MessageStatus, OutboxRow, StateRow};
 use super::suppressions::Said;
 use super::{PgLedger, number};
@@ -68,6 +68,8 @@ impl<'a> Prepared<'a> {
         }
         let back = take_back(connection, &changes.updates).await;
         back.map_err(ledger.failed("taking messages back"))?;
+        let ended = end(connection, &changes.updates).await;
+        ended.map_err(ledger.failed("ending messages"))?;
         let now = checkpoint.position.watermark.unwrap_or(Timestamp::MIN);
         let mut said = Said::default();
         for consent in &checkpoint.consents {
@@ -292,6 +294,35 @@ async fn take_back(
     )
     .bind(messages)
     .bind(reasons)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends deliveries as the log says that they ended, where that is not known here: the database was
+/// restored to an older point. What is known here is not less.
+async fn end(
+    connection: &mut PgConnection,
+    updates: &BTreeMap<MessageId, Update>,
+) -> Result<(), sqlx::Error> {
+    let ended = |(message, update): (&MessageId, &Update)| {
+        Some((message.to_bytes().to_vec(), update.ended?.as_str()))
+    };
+    let (messages, statuses): (Vec<Vec<u8>>, Vec<&str>) = updates.iter().filter_map(ended).unzip();
+    if messages.is_empty() {
+        return Ok(());
+    }
+    query(
+        "UPDATE deliveries SET status = change.status, detail = $3, lease = NULL,
+             lease_until = NULL, body = NULL
+         FROM UNNEST($1::bytea[], $2::text[]) AS change (message, status)
+         WHERE deliveries.message = change.message AND deliveries.status <> change.status
+             AND deliveries.status
+                 IN ('waiting', 'claimed', 'started', 'dot_sent', 'in_doubt', 'cancelled')",
+    )
+    .bind(messages)
+    .bind(statuses)
+    .bind(TOLD_BY_THE_LOG)
     .execute(connection)
     .await?;
     Ok(())

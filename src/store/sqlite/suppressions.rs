@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteConnection;
 use crate::engine::{ConsentSaid, Decision};
 use crate::model::{EventName, MessageChannel, MessageId, Timestamp};
 
-use super::super::suppressions::{RESUBSCRIBED, against, reported as reported_by};
+use super::super::suppressions::{RESUBSCRIBED, address_in, against, reported as reported_by};
 use super::super::{Suppression, SuppressionReason, address_hash};
 
 /// Why the address of a message is suppressed, if it is.
@@ -70,12 +70,18 @@ pub(super) async fn reported(
     at: Timestamp,
 ) -> Result<(), sqlx::Error> {
     let Some((channel, reason)) = reported_by(outcome) else { return Ok(()) };
-    let address: Option<Option<String>> =
-        sqlx::query_scalar("SELECT address FROM deliveries WHERE message = ?")
-            .bind(message.to_bytes().to_vec())
-            .fetch_optional(&mut *connection)
-            .await?;
-    if let Some(address) = address.flatten() {
+    let row: Option<(Option<String>, Option<String>)> = sqlx::query_as(
+        "SELECT address,
+             CASE WHEN address IS NULL AND deliveries.status IN ('sent', 'refused', 'in_doubt')
+                 THEN data END
+         FROM deliveries JOIN messages ON messages.message = deliveries.message
+         WHERE deliveries.message = ?",
+    )
+    .bind(message.to_bytes().to_vec())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((address, data)) = row else { return Ok(()) };
+    if let Some(address) = address.or_else(|| address_in(data.as_deref()?, channel)) {
         let address = address_hash(secret, channel, &address);
         suppress(connection, &Suppression { channel, address, topic: None, reason, at }).await?;
     }

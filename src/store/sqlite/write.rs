@@ -8,8 +8,8 @@ use crate::sqlite::{chunks, repeated};
 
 use super::super::changes::{Changes, Update};
 use super::super::rows::class_word;
-use super::super::told::encoded;
-use super::super::{Checkpoint, Error, Lease, Listing, MessageStatus, OutboxRow, StateRow};
+use super::super::told::{TOLD_BY_THE_LOG, encoded};
+use super::super::{Checkpoint, DeliveryStatus, Error, Lease, Listing, MessageStatus, OutboxRow, StateRow};
 use super::SqliteLedger;
 use super::suppressions::{heed, reported};
 
@@ -48,6 +48,9 @@ pub(super) async fn checkpoint(
     let stopped = |(message, update): &(&MessageId, &Update)| Some((**message, update.cancelled?));
     let stopped: Vec<_> = updates.iter().filter_map(stopped).collect();
     take_back(connection, &stopped).await.map_err(ledger.failed("taking messages back"))?;
+    let ended = |(message, update): &(&MessageId, &Update)| Some((**message, update.ended?));
+    let ended: Vec<_> = updates.iter().filter_map(ended).collect();
+    end(connection, &ended).await.map_err(ledger.failed("ending messages"))?;
     let secret = ledger.secret_key().await?;
     for said in &checkpoint.consents {
         heed(connection, &secret, said).await.map_err(ledger.failed("keeping a consent"))?;
@@ -226,6 +229,31 @@ async fn take_back(
             query = query.bind(message.to_bytes().to_vec()).bind(reason.as_str());
         }
         query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Ends deliveries as the log says that they ended, where that is not known here: the file was
+/// restored to an older point. What is known here is not less.
+async fn end(
+    connection: &mut SqliteConnection,
+    rows: &[(MessageId, DeliveryStatus)],
+) -> Result<(), sqlx::Error> {
+    for chunk in chunks(rows) {
+        let sql = repeated(
+            "WITH change (message, status) AS (VALUES {})
+             UPDATE deliveries SET status = change.status, detail = ?, lease = NULL, body = NULL
+             FROM change WHERE deliveries.message = change.message
+                 AND deliveries.status <> change.status AND deliveries.status
+                     IN ('waiting', 'claimed', 'started', 'dot_sent', 'in_doubt', 'cancelled')",
+            "(?,?)",
+            chunk.len(),
+        );
+        let mut query = sqlx::query(sql);
+        for (message, status) in chunk {
+            query = query.bind(message.to_bytes().to_vec()).bind(status.as_str());
+        }
+        query.bind(TOLD_BY_THE_LOG).execute(&mut *connection).await?;
     }
     Ok(())
 }

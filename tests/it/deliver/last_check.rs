@@ -101,6 +101,8 @@ on_both_stores! {
     a_further_try_sends_what_the_first_pinned
     a_worker_that_stopped_in_the_middle_repeats_only_what_can_not_have_gone
     an_unsubscribe_and_an_order_race_a_claim
+    what_only_the_log_knows_ends_a_delivery
+    a_bounce_that_only_the_log_knows_suppresses
 }
 
 /// A store with one decided message, and the lane that decided it.
@@ -529,4 +531,57 @@ async fn an_unsubscribe_and_an_order_race_a_claim<S: Fresh>() {
             }
         }
     }
+}
+
+/// What delivery told the log before the store was restored to an older point.
+async fn what_only_the_log_knows_ends_a_delivery<S: Fresh>() {
+    use DeliveryStatus::{Cancelled, Expired, InDoubt, MissedWindow, Refused, Sent, Waiting};
+    let told = |outcome: &EventName, ours| MessageChange::Outcome {
+        message: MESSAGE,
+        outcome: outcome.clone(),
+        ours,
+    };
+    for (outcomes, ours, status) in [
+        (&[EventName::EmailSent][..], true, Sent),
+        (&[EventName::EmailStarted], true, InDoubt),
+        (&[EventName::EmailStarted, EventName::EmailSent], true, Sent),
+        (&[EventName::EmailSent, EventName::EmailStarted], true, Sent),
+        (&[EventName::EmailStarted, EventName::EmailFailed], true, Refused),
+        (&[EventName::EmailFailed], true, Refused),
+        (&[EventName::EmailBounced], true, Refused),
+        (&[EventName::EmailExpired], true, Expired),
+        (&[EventName::EmailMissedWindow], true, MissedWindow),
+        (&[EventName::EmailCancelled], true, Cancelled),
+        (&[EventName::EmailOpened], true, Waiting),
+        (&[EventName::EmailSent], false, Waiting),
+    ] {
+        for in_one in [true, false] {
+            let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
+            let changes = outcomes.iter().map(|outcome| told(outcome, ours));
+            if in_one {
+                desk.checkpoint(changes.collect(), &[]).await;
+            } else {
+                for change in changes {
+                    desk.checkpoint(vec![change], &[]).await;
+                }
+            }
+            assert_eq!(desk.status().await, status, "{outcomes:?}, ours: {ours}");
+            assert_eq!(desk.claim().await.is_some(), status == Waiting, "{outcomes:?}");
+        }
+    }
+    // A stop that came after the message had gone takes nothing back.
+    let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
+    desk.checkpoint(vec![MessageChange::Cancelled(MESSAGE, Reason::Stopped)], &[]).await;
+    desk.checkpoint(vec![told(&EventName::EmailSent, true)], &[]).await;
+    assert_eq!(desk.status().await, Sent);
+}
+
+async fn a_bounce_that_only_the_log_knows_suppresses<S: Fresh>() {
+    let mut desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
+    let bounced = EventName::EmailBounced;
+    let change = MessageChange::Outcome { message: MESSAGE, outcome: bounced, ours: true };
+    desk.checkpoint(vec![change], &[]).await;
+    let again = Decision { message: MessageId(8), ..decision(Class::Marketing, None) };
+    desk.checkpoint(vec![MessageChange::Decided(Box::new(again))], &[]).await;
+    assert!(desk.is_suppressed().await);
 }

@@ -108,7 +108,7 @@ impl Told {
                         known.decision.data.clone_from(data);
                     }
                 }
-                Effect::Outcome { message, outcome } => {
+                Effect::Outcome { message, outcome, .. } => {
                     if let Some(known) = messages.get_mut(message) {
                         known.outcomes.push(outcome.clone());
                     }

@@ -64,6 +64,10 @@ fn trace(detail: &str) -> Trace {
     }
 }
 
+fn outcome(message: u128, outcome: EventName) -> MessageChange {
+    MessageChange::Outcome { message: MessageId(message), outcome, ours: false }
+}
+
 fn outbox(id: u128) -> OutboxRow {
     let record = Record::CartMoved(Box::new(CartMoved {
         customer: CustomerId(3),
@@ -91,8 +95,8 @@ fn checkpoint(first: u128, end: u64) -> Checkpoint {
             (of, MessageChange::Revised(MessageId(first), 2, "{\"a\":2}".into())),
             (of, MessageChange::Cancelled(MessageId(first + 2), Reason::Stopped)),
             (of, MessageChange::Cancelled(MessageId(first + 1), Reason::Stopped)),
-            (of, MessageChange::Outcome(MessageId(first), EventName::EmailSent)),
-            (of, MessageChange::Outcome(MessageId(424_242), EventName::EmailOpened)),
+            (of, outcome(first, EventName::EmailSent)),
+            (of, outcome(424_242, EventName::EmailOpened)),
         ],
         trace: vec![(of, trace("a")), (CustomerId(4), trace("b")), (of, trace("c"))],
         outbox: vec![outbox(first), outbox(first + 1)],
