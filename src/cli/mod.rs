@@ -16,6 +16,7 @@ mod page;
 mod preview;
 mod production;
 mod record;
+mod recover;
 mod render;
 mod replay;
 mod report;
@@ -104,6 +105,7 @@ enum Command {
     Doctor(doctor::Args),
     Migrate(migrate::Args),
     Upgrade(upgrade::Args),
+    Recover(recover::Args),
     Generate(generate::Args),
 }
 
@@ -146,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args, config),
         Command::Migrate(args) => migrate::run(&args, config),
         Command::Upgrade(args) => upgrade::run(&args, config),
+        Command::Recover(args) => recover::run(&args, config),
         Command::Generate(args) => generate::run(&args),
     };
     match done {

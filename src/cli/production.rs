@@ -54,10 +54,13 @@ pub(super) async fn serve(
     database.migrate().await?;
     let registry = Registry::open(database.clone(), kafka.partitions).await?;
     let longest = longest(&registry).await?;
-    for warning in Cluster::new(&settings)?.prepare(config, kafka, longest).await? {
+    let asked = Cluster::new(&settings)?;
+    for warning in asked.prepare(config, kafka, longest).await? {
         say(&format!("warning: {warning}"));
     }
     let store = Arc::new(PgStore::new(database));
+    let topics = super::recover::topics(config, production);
+    cluster::of_one_time(&asked, &registry, store.ledger(), &topics).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     say_release(&registry, config).await?;
     let stop = stopped();

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::kafka::{self, Context, Settings};
 
 use super::Error;
+use super::standing::LANES;
 
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
@@ -86,7 +87,7 @@ pub(super) fn join(
     let failed = |error| kafka::Error::call("join the workers", error).at(topic, None, None);
     let context = Sharing { inner: Context::new(), shares };
     let consumer: BaseConsumer<Sharing> =
-        settings.consumer("lanes").create_with_context(context).map_err(failed)?;
+        settings.consumer(LANES).create_with_context(context).map_err(failed)?;
     consumer.subscribe(&[topic]).map_err(failed)?;
     let mut polls = 0_u64;
     while !*stop.borrow() {

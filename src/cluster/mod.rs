@@ -19,7 +19,9 @@ mod lives;
 mod members;
 mod observe;
 mod ready;
+mod recover;
 mod relay;
+mod standing;
 mod ticks;
 
 use std::collections::BTreeSet;
@@ -42,6 +44,8 @@ use crate::worker::{Clock, Keeping, STOP_MAX, within_time};
 
 pub use door::{Door, Gathered, Kept};
 pub use ready::{Readiness, Shares};
+pub use recover::{Found, Recovery, Release, Sides};
+pub use standing::{Fit, Stands, Topics, of_one_time, standing};
 
 use batch::Intake;
 use batch::Source;
@@ -144,6 +148,16 @@ pub enum Error {
     /// Postgres and the topics are not of one time.
     #[error("{0}; stop all workers and run `waypost recover`")]
     Apart(String),
+    /// Workers run while something is put in order that they work with.
+    #[error(
+        "workers are running, or were killed less than a minute ago: stop all of them, also those that only deliver, and try again"
+    )]
+    Running,
+    /// A database without anything of this log.
+    #[error(
+        "the database knows nothing of what the topics hold, not even the key of the customers' ids, so nothing can be put in order: restore a backup of the database, or set another kafka.name and begin anew"
+    )]
+    Foreign,
     /// A batch did not get into the log.
     #[error("a batch was not written into the log: {0}")]
     NotWritten(#[source] rdkafka::error::KafkaError),
@@ -161,10 +175,7 @@ pub enum Error {
 impl Error {
     /// Kafka has more committed than Postgres, which comes first, knows of.
     fn behind(place: &str, committed: u64, known: u64) -> Self {
-        Self::Apart(format!(
-            "the database is behind the topics: {place} was read up to {committed}, the database \
-             knows of {known}, so it was restored to an older point, or is another one"
-        ))
+        Self::Apart(behind(place, committed, known))
     }
 
     /// Whether the same may well succeed a little later.
@@ -186,6 +197,14 @@ impl Error {
     pub const fn is_fenced(&self) -> bool {
         matches!(self, Self::Store(crate::store::Error::Fenced { .. }))
     }
+}
+
+/// What it means that Kafka has more committed than Postgres knows of.
+fn behind(place: &str, committed: u64, known: u64) -> String {
+    format!(
+        "the database is behind the topics: {place} was read up to {committed}, the database knows \
+         of {known}, so it was restored to an older point, or is another one"
+    )
 }
 
 /// How long to wait before something is tried again: longer each time, up to a limit.

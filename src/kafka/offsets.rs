@@ -177,6 +177,19 @@ impl Cluster {
         .await
     }
 
+    /// How many members a group (`NAME.group`) has: workers that run, or were killed moments ago.
+    ///
+    /// # Errors
+    /// [`Error::Call`].
+    pub async fn members(&self, group: &str) -> Result<usize, Error> {
+        let name = self.settings.group(group);
+        self.ask("read who is in a group", move |asker, patience| {
+            let found = asker.fetch_group_list(Some(&name), patience)?;
+            Ok(found.groups().iter().map(|group| group.members().len()).sum())
+        })
+        .await
+    }
+
     /// Where partitions end: the offset that the next record will have, whether those before are
     /// committed or not. Above [`Self::ends`] while a transaction is open.
     ///

@@ -124,9 +124,14 @@ impl Settings {
         config
     }
 
+    /// The whole name of a group.
+    pub(super) fn group(&self, group: &str) -> String {
+        format!("{}.{group}", self.name)
+    }
+
     fn reading(&self, group: &str) -> ClientConfig {
         let mut config = self.base.clone();
-        config.set("group.id", format!("{}.{group}", self.name));
+        config.set("group.id", self.group(group));
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
         config.set("isolation.level", "read_committed");

@@ -120,11 +120,12 @@ fn lines(named: Option<&Path>) -> anyhow::Result<Vec<Line>> {
         let stores = async {
             match &config.production {
                 Some(production) => {
-                    let (kafka, postgres) = tokio::join!(
+                    let (kafka, postgres, positions) = tokio::join!(
                         servers::kafka(&config, &production.kafka, longest_ms),
                         servers::postgres(&production.postgres),
+                        servers::of_one_time(&config, production),
                     );
-                    kafka.into_iter().chain(postgres).collect()
+                    kafka.into_iter().chain(postgres).chain(positions).collect()
                 }
                 None => files::store(&config).await,
             }

@@ -1,12 +1,15 @@
 //! What is asked of Kafka and Postgres.
 
+use crate::cluster;
 use crate::config::{self, Config};
 use crate::kafka::{
     Cluster, Error as KafkaError, Partition, Role, Settings, Severity, Timestamps, Topic, check,
     missing,
 };
+use crate::log::Registry;
 use crate::model::Delay;
 use crate::postgres::{self, Error as PostgresError, Postgres};
+use crate::store::PgLedger;
 use crate::worker::{Clock, SystemClock};
 
 use super::super::setup;
@@ -74,6 +77,25 @@ fn shape(topic: &Topic) -> String {
         None => "keeps records without end".to_owned(),
     };
     format!("{}: {} partitions, {} replicas, {kept}", topic.name, topic.partitions, topic.replicas)
+}
+
+/// Whether the database and the topics are of one time.
+pub(super) async fn of_one_time(config: &Config, production: &config::Production) -> Vec<Line> {
+    let asked = async {
+        let database = setup::postgres(&production.postgres).await?;
+        let registry = Registry::existing(database.clone()).await?;
+        let cluster = Cluster::new(&Settings::new(&production.kafka)?)?;
+        let topics = super::super::recover::topics(config, production);
+        let ledger = PgLedger::new(database);
+        cluster::of_one_time(&cluster, &registry, &ledger, &topics).await?;
+        anyhow::Ok(())
+    };
+    match asked.await.map_err(|error| error.downcast::<cluster::Error>()) {
+        Ok(()) => vec![Line::ok("positions", "the database and the topics are of one time")],
+        Err(Ok(error @ cluster::Error::Apart(_))) => vec![Line::failed("positions", &error)],
+        // What can't be asked, or is not there yet, is told by the other checks.
+        Err(_) => Vec::new(),
+    }
 }
 
 /// The database, its version, tables and clock.

@@ -6,10 +6,12 @@
 //! read again yields the records it yielded before ([`Taking`]).
 
 mod dead_letters;
+mod recovering;
 mod releases;
 mod taking;
 mod ticking;
 
+pub use recovering::{InputStands, Relayed};
 pub use taking::{Held, Identified, Kept, Taken, Taking};
 pub use ticking::{Pulse, Ticking};
 

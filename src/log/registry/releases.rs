@@ -9,7 +9,8 @@ use super::Registry;
 
 impl Registry {
     /// Keeps a release and has it come into force, at the earliest instant that no tick has
-    /// passed. Returns that instant. The release that is the newest already stays as it is.
+    /// passed. Returns that instant. The release that is the newest already stays as it is, and so
+    /// does one whose files are missing: it gets them back.
     ///
     /// # Errors
     /// [`Error`] if Postgres can't be written.
@@ -33,9 +34,18 @@ impl Registry {
                 .fetch_optional(&mut *transaction)
                 .await
                 .map_err(&failed)?;
-        if let Some((release, at)) = &newest
-            && release[..] == id.to_bytes()[..]
-        {
+        let is_newest = newest.as_ref().filter(|(release, _)| release[..] == id.to_bytes()[..]);
+        // One that is in force already and whose files are gone only gets these back: the database
+        // was restored.
+        let is_back: Option<i64> = query_scalar(
+            "SELECT max(at) FROM activations WHERE release = $1
+                 AND NOT EXISTS (SELECT FROM releases WHERE id = $1)",
+        )
+        .bind(&id.to_bytes()[..])
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        if let (Some((_, at)), None) = (is_newest, is_back) {
             return Ok(Timestamp::from_ms(*at));
         }
         query(
@@ -49,6 +59,10 @@ impl Registry {
         .execute(&mut *transaction)
         .await
         .map_err(&failed)?;
+        if let Some(at) = is_back {
+            transaction.commit().await.map_err(&failed)?;
+            return Ok(Timestamp::from_ms(at));
+        }
         let passed = newest.map(|(_, at)| at).max(ticked);
         let at = passed.map_or(now, |passed| now.max(Timestamp::from_ms(passed + 1)));
         query("INSERT INTO activations (release, at, written) VALUES ($1, $2, false)")

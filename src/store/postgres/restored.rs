@@ -8,7 +8,7 @@ use super::super::rows;
 use super::super::told::ended;
 use super::super::{End, Error, StoredMessage};
 use super::write::tell;
-use super::{PgStore, number};
+use super::{PgLedger, PgStore, number};
 
 /// How many messages are put in doubt in one transaction.
 const ROWS_MAX: i64 = 200;
@@ -23,6 +23,24 @@ pub struct Restored {
     pub partition: u32,
     /// Where its topic was made anew or cut off: the offset to go on from.
     pub from: Option<u64>,
+}
+
+impl PgLedger {
+    /// The partitions whose lanes were put back in order after a restore and have not come so far
+    /// yet that messages may leave them.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be read.
+    pub async fn held_lanes(&self) -> Result<Vec<u32>, Error> {
+        let doing = "reading which lanes are restored";
+        let mut transaction = self.database.begin(doing).await?;
+        let rows: Vec<i32> =
+            query_scalar("SELECT partition FROM lanes WHERE restored_until IS NOT NULL")
+                .fetch_all(&mut *transaction)
+                .await
+                .map_err(self.failed(doing))?;
+        Ok(rows.into_iter().map(i32::cast_unsigned).collect())
+    }
 }
 
 impl PgStore {
