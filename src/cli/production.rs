@@ -60,7 +60,7 @@ pub(super) async fn serve(
     }
     let store = Arc::new(PgStore::new(database));
     let topics = super::recover::topics(config, production);
-    cluster::of_one_time(&asked, &registry, store.ledger(), &topics).await?;
+    cluster::start_of_one_time(&asked, &registry, store.ledger(), &topics).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     say_release(&registry, config).await?;
     let stop = stopped();

@@ -47,11 +47,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> anyhow::Result<Outcome>
     outcome
 }
 
-async fn recover(
-    args: &Args,
-    config: &Config,
-    production: &Production,
-) -> anyhow::Result<Outcome> {
+async fn recover(args: &Args, config: &Config, production: &Production) -> anyhow::Result<Outcome> {
     let settings = Settings::new(&production.kafka)?;
     let cluster = Cluster::new(&settings)?;
     for made in cluster.make_topics(&production.kafka).await? {
@@ -101,7 +97,10 @@ fn tell(found: &Found, out: &mut impl Write) -> std::io::Result<()> {
         return Ok(());
     }
     let (records, events) = (grouped(found.records), grouped(found.events));
-    writeln!(out, "\nthe lanes apply {records} records of the log again, {events} of them events that the database had not seen")?;
+    writeln!(
+        out,
+        "\nthe lanes apply {records} records of the log again, {events} of them events that the database had not seen"
+    )?;
     writeln!(out, "{} identities, customers and carts come back from the log", found.identities)?;
     writeln!(out, "{} relayed records are remembered again", found.relayed)?;
     if found.erased > 0 {
@@ -125,7 +124,10 @@ fn tell(found: &Found, out: &mut impl Write) -> std::io::Result<()> {
     }
     if found.feedback_gone > 0 {
         let gone = found.feedback_gone;
-        writeln!(out, "{gone} relayed records are gone from the feedback topic by their age; if one of them is relayed again, it counts once within a day")?;
+        writeln!(
+            out,
+            "{gone} relayed records are gone from the feedback topic by their age; if one of them is relayed again, it counts once within a day"
+        )?;
     }
     writeln!(
         out,

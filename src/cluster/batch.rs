@@ -157,7 +157,8 @@ impl Intake {
                         self.place(event, raw, &mut identify, &mut out, &mut erase).await?;
                     }
                     if identify.touched() != touched {
-                        let (records, rows) = (out.records[begun..].to_vec(), identify.take_latest());
+                        let (records, rows) =
+                            (out.records[begun..].to_vec(), identify.take_latest());
                         if !records.is_empty() {
                             out.beside(&rows);
                         }

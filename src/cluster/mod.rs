@@ -45,7 +45,7 @@ use crate::worker::{Clock, Keeping, STOP_MAX, within_time};
 pub use door::{Door, Gathered, Kept};
 pub use ready::{Readiness, Shares};
 pub use recover::{Found, Recovery, Release, Sides};
-pub use standing::{Fit, Stands, Topics, of_one_time, standing};
+pub use standing::{Fit, Stands, Topics, of_one_time, standing, start_of_one_time};
 
 use batch::Intake;
 use batch::Source;

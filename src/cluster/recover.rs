@@ -18,10 +18,10 @@ use crate::log::{
 use crate::model::{EventName, OWN_SOURCE, ReleaseId, Tie, Timestamp};
 use crate::store::{Ledger, Outgoing, PgStore, Restored};
 
+use super::Error;
 use super::batch::ID_HEADER;
 use super::ingest::GROUP;
 use super::standing::{Fit, LANES, Stands, Topics, standing};
-use super::Error;
 
 /// How many rows of the graph are kept in one transaction.
 const ROWS_MAX: usize = 5_000;
@@ -312,22 +312,27 @@ impl Lost {
         let stretches = stretches(sides.cluster, topic, wanted).await?;
         found.feedback_gone =
             stretches.iter().map(|(stretch, from)| (stretch.from - from).unsigned_abs()).sum();
-        *self = read(sides.settings, stretches, std::mem::take(self), move |lost, partition, fetched| {
-            let position = fetched.offset.cast_unsigned();
-            let id = fetched.headers.iter().find(|(name, _)| name == ID_HEADER);
-            let id = id.and_then(|(_, id)| id.as_slice().try_into().ok());
-            let at = fetched.at.unwrap_or(Timestamp::MIN);
-            if let Some(id) = id.map(u128::from_be_bytes)
-                && taken.get(&partition).is_some_and(|taken| position < *taken)
-            {
-                lost.relayed.push(Relayed { id, partition, position, at });
-            }
-            let records = log::decode(fetched.payload.as_deref().unwrap_or_default());
-            for record in records.unwrap_or_default() {
-                lost.hear_own(&record);
-            }
-            Ok(())
-        })
+        *self = read(
+            sides.settings,
+            stretches,
+            std::mem::take(self),
+            move |lost, partition, fetched| {
+                let position = fetched.offset.cast_unsigned();
+                let id = fetched.headers.iter().find(|(name, _)| name == ID_HEADER);
+                let id = id.and_then(|(_, id)| id.as_slice().try_into().ok());
+                let at = fetched.at.unwrap_or(Timestamp::MIN);
+                if let Some(id) = id.map(u128::from_be_bytes)
+                    && taken.get(&partition).is_some_and(|taken| position < *taken)
+                {
+                    lost.relayed.push(Relayed { id, partition, position, at });
+                }
+                let records = log::decode(fetched.payload.as_deref().unwrap_or_default());
+                for record in records.unwrap_or_default() {
+                    lost.hear_own(&record);
+                }
+                Ok(())
+            },
+        )
         .await?;
         found.relayed = self.relayed.len();
         Ok(())

@@ -14,7 +14,7 @@ use crate::model::OWN_SOURCE;
 use crate::store::{Ledger, PgLedger};
 
 use super::ingest::GROUP;
-use super::{Error, behind};
+use super::{Error, Pause, behind};
 
 /// The group of the workers that decide.
 pub(super) const LANES: &str = "lanes";
@@ -200,5 +200,28 @@ pub async fn of_one_time(
     match all.into_iter().find(|stands| stands.fit != Fit::Fits) {
         Some(stands) => Err(Error::Apart(stands.told())),
         None => Ok(()),
+    }
+}
+
+/// As [`of_one_time`], as soon as Kafka and Postgres can say it: a group that is new has no
+/// coordinator for a moment.
+///
+/// # Errors
+/// [`Error`] for what will not get better by itself.
+pub async fn start_of_one_time(
+    cluster: &Cluster,
+    registry: &Registry,
+    ledger: &PgLedger,
+    topics: &Topics,
+) -> Result<(), Error> {
+    let mut pause = Pause::default();
+    loop {
+        match of_one_time(cluster, registry, ledger, topics).await {
+            Err(error) if error.is_transient() => {
+                pause.tell("the start waits", &error);
+                tokio::time::sleep(pause.next()).await;
+            }
+            done => return done,
+        }
     }
 }

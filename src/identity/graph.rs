@@ -234,9 +234,7 @@ impl Graph {
     pub(super) fn take_changes(&mut self) -> Vec<GraphRow> {
         let changed = std::mem::take(&mut self.changed);
         self.latest.clear();
-        let row = |(key, tie): (Key, Tie)| {
-            self.bytes(key).map(|row| GraphRow { key, row, tie })
-        };
+        let row = |(key, tie): (Key, Tie)| self.bytes(key).map(|row| GraphRow { key, row, tie });
         changed.into_iter().filter_map(row).collect()
     }
 

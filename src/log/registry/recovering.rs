@@ -44,12 +44,11 @@ impl Registry {
     pub async fn inputs(&self) -> Result<Vec<InputStands>, Error> {
         let doing = "reading how far the inputs are";
         let mut transaction = self.postgres.begin(doing).await?;
-        let rows: Vec<(i32, i32, i64)> = query_as(
-            "SELECT source, partition, next FROM inputs ORDER BY source, partition",
-        )
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(self.postgres.failed(doing))?;
+        let rows: Vec<(i32, i32, i64)> =
+            query_as("SELECT source, partition, next FROM inputs ORDER BY source, partition")
+                .fetch_all(&mut *transaction)
+                .await
+                .map_err(self.postgres.failed(doing))?;
         let stands = |(source, partition, next): (i32, i32, i64)| {
             let source = u16::try_from(source).map_err(|_| self.damaged("a source"))?;
             let (partition, next) = (partition.cast_unsigned(), next.cast_unsigned());

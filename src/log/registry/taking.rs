@@ -66,11 +66,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error`] if Postgres can't be written.
-    pub async fn take_input(
-        &self,
-        source: u16,
-        partition: u32,
-    ) -> Result<(Held, u64, u64), Error> {
+    pub async fn take_input(&self, source: u16, partition: u32) -> Result<(Held, u64, u64), Error> {
         let failed = self.postgres.failed("taking an input");
         let mut transaction = self.postgres.begin("taking an input").await?;
         let (epoch, since, next): (i64, i64, i64) = query_as(

@@ -93,12 +93,11 @@ impl PgStore {
     ) -> Result<u64, Error> {
         let doing = "looking after restored lanes";
         let mut transaction = self.begin(doing).await?;
-        let is_over: bool = query_scalar(
-            "SELECT EXISTS (SELECT FROM lanes WHERE restored_until <= watermark)",
-        )
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(self.failed(doing))?;
+        let is_over: bool =
+            query_scalar("SELECT EXISTS (SELECT FROM lanes WHERE restored_until <= watermark)")
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(self.failed(doing))?;
         drop(transaction);
         if !is_over {
             return Ok(0);

@@ -9,7 +9,9 @@ use crate::sqlite::{chunks, repeated};
 use super::super::changes::{Changes, Update};
 use super::super::rows::class_word;
 use super::super::told::{TOLD_BY_THE_LOG, encoded};
-use super::super::{Checkpoint, DeliveryStatus, Error, Lease, Listing, MessageStatus, OutboxRow, StateRow};
+use super::super::{
+    Checkpoint, DeliveryStatus, Error, Lease, Listing, MessageStatus, OutboxRow, StateRow,
+};
 use super::SqliteLedger;
 use super::suppressions::{heed, reported};
 

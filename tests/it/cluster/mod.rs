@@ -7,6 +7,7 @@ mod identities;
 mod observe;
 mod outage;
 mod poison;
+mod restored;
 mod retention;
 pub(crate) mod site;
 mod snapshot;

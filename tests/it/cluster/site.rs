@@ -1,5 +1,6 @@
 //! A shop in production: topics, a database, and any number of real worker processes on them.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use waypost::model::Timestamp;
 
-use crate::support::{Kafka, Postgres, kafka, postgres};
+use crate::support::{Kafka, Postgres, dump, kafka, postgres, restore};
 use crate::worker::shop::{Done, Shop, Worker, in_runtime, now, wait};
 
 /// A topic is as a shop's is: the broker says when it took a record. It takes larger ones than
@@ -99,6 +100,28 @@ consent: [ {{ channel: email, mode: opt_in }} ]
 {more}"
             ),
         );
+    }
+
+    /// Writes the database as it is now into a file.
+    pub(crate) fn dumps(&self) -> PathBuf {
+        let file = self.shop.path("dump.sql");
+        dump(&self.database, &file);
+        file
+    }
+
+    /// Makes the database what it was when it was dumped.
+    pub(crate) fn restores(&self, file: &Path) {
+        restore(&self.database, file);
+    }
+
+    /// Deletes all topics with what they hold, and makes those of the inputs anew.
+    pub(crate) fn loses_its_topics(&self) {
+        let (log, feedback) = (self.log_topic(), self.feedback());
+        in_runtime(kafka().delete(&[&log, &feedback, &self.web, &self.office]));
+        for (topic, partitions) in [(&self.web, 6), (&self.office, 2)] {
+            // The broker deletes a little later than it says.
+            wait("a topic to be made", || in_runtime(kafka().make(topic, partitions, APPEND_TIME)));
+        }
     }
 
     /// Adds a line under `kafka`.

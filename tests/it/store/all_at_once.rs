@@ -69,7 +69,8 @@ async fn lane(store: PgStore, number: u32) {
             let outcomes =
                 [EventName::EmailBounced, EventName::EmailComplained, EventName::EmailSent];
             let outcome = outcomes[usize::try_from(dice.below(3)).unwrap()].clone();
-            one.messages.push((CustomerId(1), MessageChange::Outcome { message, outcome, ours: false }));
+            one.messages
+                .push((CustomerId(1), MessageChange::Outcome { message, outcome, ours: false }));
             one.consents.push(ConsentSaid {
                 channel: MessageChannel::Email,
                 address: dice.address().as_str().into(),

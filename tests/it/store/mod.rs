@@ -6,6 +6,7 @@ mod all_at_once;
 pub(crate) mod builds;
 mod on_a_server;
 mod on_disk;
+mod restored;
 mod retention;
 
 pub(crate) use on_a_server::fresh as fresh_on_a_server;

@@ -101,15 +101,25 @@ impl Kafka {
         settings: &[(&str, &str)],
     ) -> String {
         let topic = unique(name);
-        let mut new = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
+        assert!(self.make(&topic, partitions, settings).await, "the broker makes {topic}");
+        topic
+    }
+
+    /// Makes a topic of this name, and returns whether it was not there.
+    pub(crate) async fn make(
+        &self,
+        topic: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> bool {
+        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
         for (key, value) in settings {
             new = new.set(key, value);
         }
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("a client");
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
         let made = admin.create_topics([&new], &options).await.expect("the broker answers");
-        assert_eq!(made, [Ok(topic.clone())]);
-        topic
+        made == [Ok(topic.to_owned())]
     }
 
     /// Gives a topic that is there this one setting.
@@ -141,6 +151,15 @@ impl Kafka {
             records.push((message.payload().unwrap_or_default().to_vec(), headers.collect()));
         }
         records
+    }
+
+    /// Deletes topics with all that they hold.
+    pub(crate) async fn delete(&self, topics: &[&str]) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("a client");
+        let done = admin.delete_topics(topics, &AdminOptions::new()).await.expect("an answer");
+        for one in done {
+            one.expect("a topic is deleted");
+        }
     }
 
     /// Deletes the records of each partition that come before an offset, as a retention does.

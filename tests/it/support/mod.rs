@@ -11,7 +11,7 @@ mod tokens;
 
 pub(crate) use kafka::{Kafka, kafka};
 pub(crate) use pgbouncer::PgBouncer;
-pub(crate) use postgres::{Postgres, postgres};
+pub(crate) use postgres::{Postgres, dump, postgres, restore};
 pub(crate) use relay::Relay;
 pub(crate) use secure::{Listener, PASSWORD, Secure, USER, secure};
 pub(crate) use server::free_port;

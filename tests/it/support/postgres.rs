@@ -109,6 +109,29 @@ impl Postgres {
     }
 }
 
+/// Writes a database as it is now into a file, as `pg_dump` does; workers may be running.
+pub(crate) fn dump(database: &str, file: &Path) {
+    let program = programs().join("pg_dump");
+    run(Command::new(program).arg("--dbname").arg(database).arg("--file").arg(file));
+}
+
+/// Makes a database what it was when it was dumped.
+pub(crate) fn restore(database: &str, file: &Path) {
+    let (server, name) = database.rsplit_once('/').expect("a database");
+    apart(async {
+        let mut server = PgConnection::connect(&format!("{server}/postgres")).await?;
+        for sql in [format!("DROP DATABASE {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")]
+        {
+            server.execute(AssertSqlSafe(sql)).await?;
+        }
+        server.close().await
+    })
+    .expect("the server makes the database anew");
+    let mut psql = Command::new(programs().join("psql"));
+    psql.args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", database]);
+    run(psql.arg("--file").arg(file));
+}
+
 /// Whether a server takes connections.
 fn answers(url: &str) -> impl FnMut() -> bool + use<> {
     let url = format!("{url}/postgres");
