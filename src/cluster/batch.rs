@@ -60,11 +60,18 @@ pub(super) struct Identifying {
 }
 
 impl Identifying {
-    /// Puts rows of the graph beside the last record. What came to no record at all was dropped as
-    /// of an erased person, and what that changed is found again whenever it is needed.
-    fn beside(&mut self, rows: &[(u128, Vec<u8>)]) {
-        if let (Some(last), false) = (self.records.len().checked_sub(1), rows.is_empty()) {
-            self.rows.entry(last).or_default().extend_from_slice(rows);
+    /// What a position came to when it was read before.
+    fn take_again(&mut self, before: &Kept) {
+        let begun = self.records.len();
+        self.records.extend(before.records.iter().cloned());
+        self.beside(begun, &before.rows);
+    }
+
+    /// Puts rows of the graph beside the last record of those from `begun` on. What came to no
+    /// record was dropped as of an erased person, and what that changed is found again when needed.
+    fn beside(&mut self, begun: usize, rows: &[(u128, Vec<u8>)]) {
+        if self.records.len() > begun && !rows.is_empty() {
+            self.rows.insert(self.records.len() - 1, rows.to_vec());
         }
     }
 }
@@ -146,10 +153,7 @@ impl Intake {
                 }
                 Item::Events(events) => {
                     if let Some(before) = kept[part].get(&offset) {
-                        out.records.extend(before.records.iter().cloned());
-                        if !before.records.is_empty() {
-                            out.beside(&before.rows);
-                        }
+                        out.take_again(before);
                         continue;
                     }
                     let (begun, touched) = (out.records.len(), identify.touched());
@@ -157,11 +161,9 @@ impl Intake {
                         self.place(event, raw, &mut identify, &mut out, &mut erase).await?;
                     }
                     if identify.touched() != touched {
-                        let (records, rows) =
-                            (out.records[begun..].to_vec(), identify.take_latest());
-                        if !records.is_empty() {
-                            out.beside(&rows);
-                        }
+                        let rows = identify.take_latest();
+                        out.beside(begun, &rows);
+                        let records = out.records[begun..].to_vec();
                         kept[part].insert(offset, Kept { records, rows });
                     }
                 }

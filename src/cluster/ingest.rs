@@ -150,6 +150,12 @@ impl Ingest {
         let identified = handle.block_on(self.identify(&messages, &running.held))?;
         let counted = self.seen.count(&messages, &identified);
         self.write(running, &identified)?;
+        for (right, next) in &identified.next {
+            let is_of = |held: &&mut Held| **held == *right;
+            if let Some(held) = running.held.values_mut().find(is_of) {
+                held.next = held.next.max(*next);
+            }
+        }
         self.seen.taken_in(&counted);
         tracing::debug!(
             taken = identified.taken,
@@ -189,21 +195,21 @@ impl Ingest {
             return Ok(());
         }
         // Taken first: what who had them before puts into the log until then is committed by now.
-        let mut since = BTreeMap::new();
+        let mut known = BTreeMap::new();
         for element in assigned.elements() {
             let Some(input) = self.intake.input(element.topic()) else { continue };
             let (number, partition) = (self.intake.sources[input].number, element.partition());
             let taking = self.intake.registry.take_input(number, partition.cast_unsigned());
-            let (held, begun, next) = handle.block_on(taking)?;
+            let (held, begun) = handle.block_on(taking)?;
             running.held.insert((input, partition), held);
-            since.insert((element.topic().to_owned(), partition), (begun, next));
+            known.insert((element.topic().to_owned(), partition), (begun, held.next));
         }
         let committed = running.consumer.committed_offsets(assigned, CALL).map_err(failed)?;
         for element in committed.elements() {
             let (topic, partition) = (element.topic(), element.partition());
             let at = |error| failed(error).at(topic, Some(partition), None);
             element.error().map_err(at)?;
-            let known = since.get(&(topic.to_owned(), partition)).copied();
+            let known = known.get(&(topic.to_owned(), partition)).copied();
             let (begun, next) = known.unwrap_or_default();
             if let Offset::Offset(committed) = element.offset()
                 && committed.cast_unsigned() > next

@@ -129,6 +129,14 @@ async fn follow(
 ) -> Result<(), Error> {
     // Taken first: until then who had it may go on, and past an activation.
     let (lease, position) = shared.store.take(partition).await?;
+    let known = {
+        let positions = shared.positions.lock().unwrap_or_else(PoisonError::into_inner);
+        positions.get(&partition).copied().unwrap_or(0)
+    };
+    if known > position.end {
+        let place = format!("partition {partition} of the log");
+        return Err(Error::behind(&place, known, position.end));
+    }
     let timeline = release::timeline(&shared.log, position.watermark, Options::default()).await?;
     let (store, partitions) = (shared.store.clone(), shared.log.partitions());
     let mut lane = Lane::of(store, (lease, position), partitions, timeline, Merges::Outbox);

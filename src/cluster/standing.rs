@@ -112,6 +112,18 @@ pub async fn standing(
     ledger: &PgLedger,
     topics: &Topics,
 ) -> Result<Vec<Stands>, Error> {
+    // Workers may be running. So what is said later is asked later, and never the other way round:
+    // what groups have committed, what Postgres knows, where topics end.
+    let asked: Vec<&String> = topics.inputs.iter().map(|(_, topic)| topic).collect();
+    let mut of_inputs = Vec::new();
+    for topic in asked.into_iter().chain([&topics.feedback]) {
+        of_inputs.push(cluster.partitions(std::slice::from_ref(topic)).await?);
+    }
+    let of_log = cluster.partitions(std::slice::from_ref(&topics.log)).await?;
+    let inputs = of_inputs.concat();
+    let taken_in = cluster.committed(GROUP, &inputs).await?;
+    let applied = cluster.committed(LANES, &of_log).await?;
+    let held = ledger.held_lanes().await?;
     let numbers = registry.sources().await?;
     let known: BTreeMap<(u16, u32), u64> = registry
         .inputs()
@@ -119,70 +131,44 @@ pub async fn standing(
         .into_iter()
         .map(|input| ((input.source, input.partition), input.next))
         .collect();
-    let mut sources: Vec<(Option<u16>, &str, &String)> = topics
-        .inputs
-        .iter()
-        .map(|(name, topic)| {
-            let number = numbers.iter().find(|(_, known)| known == name);
-            (number.map(|(number, _)| *number), name.as_str(), topic)
-        })
-        .collect();
-    sources.push((Some(OWN_SOURCE), "feedback", &topics.feedback));
-    let mut all = Vec::new();
-    for (source, name, topic) in sources {
-        let partitions = cluster.partitions(std::slice::from_ref(topic)).await?;
-        for (partition, committed, end) in asked(cluster, GROUP, &partitions).await? {
-            let known = source.and_then(|source| known.get(&(source, partition)).copied());
-            let stands = Stands {
-                topic: topic.clone(),
-                partition,
-                source,
-                name: name.to_owned(),
-                known: known.unwrap_or(0),
-                committed,
-                end,
-                fit: Fit::Fits,
-            };
-            all.push(stands.judged(false));
-        }
-    }
     let lanes = ledger.lanes().await?;
-    let held = ledger.held_lanes().await?;
-    let partitions = cluster.partitions(std::slice::from_ref(&topics.log)).await?;
-    for (partition, committed, end) in asked(cluster, LANES, &partitions).await? {
-        let row = lanes.iter().find(|row| row.partition == partition);
-        let stands = Stands {
-            topic: topics.log.clone(),
-            partition,
-            source: None,
-            name: String::new(),
-            known: row.map_or(0, |row| row.position.end),
-            committed,
-            end,
+    let mut ends = cluster.ends(&inputs).await?;
+    ends.extend(cluster.ends(&of_log).await?);
+
+    let stands =
+        |partition: &Partition, committed: Option<i64>, source, name: &str, known| Stands {
+            topic: partition.topic.clone(),
+            partition: partition.number.cast_unsigned(),
+            source,
+            name: name.to_owned(),
+            known,
+            committed: committed.map(i64::cast_unsigned),
+            end: ends.get(partition).copied().unwrap_or(0).cast_unsigned(),
             fit: Fit::Fits,
         };
+    let mut all = Vec::new();
+    let names = topics.inputs.iter().map(|(name, _)| name.as_str()).chain(["feedback"]);
+    for (place, (name, partitions)) in names.zip(&of_inputs).enumerate() {
+        let source = match place == topics.inputs.len() {
+            true => Some(OWN_SOURCE),
+            false => numbers.iter().find(|(_, known)| known == name).map(|(number, _)| *number),
+        };
+        for partition in partitions {
+            let number = partition.number.cast_unsigned();
+            let next = source.and_then(|source| known.get(&(source, number)).copied());
+            let committed = taken_in.get(partition).copied().flatten();
+            all.push(stands(partition, committed, source, name, next.unwrap_or(0)).judged(false));
+        }
+    }
+    for partition in &of_log {
+        let number = partition.number.cast_unsigned();
+        let end = lanes.iter().find(|row| row.partition == number).map(|row| row.position.end);
+        let committed = applied.get(partition).copied().flatten();
         // A lane that was put back in order reads on from the restored point, and is not there yet.
-        all.push(stands.judged(held.contains(&partition)));
+        let is_held = held.contains(&number);
+        all.push(stands(partition, committed, None, "", end.unwrap_or(0)).judged(is_held));
     }
     Ok(all)
-}
-
-/// What a group has committed of partitions, and where they end.
-async fn asked(
-    cluster: &Cluster,
-    group: &str,
-    partitions: &[Partition],
-) -> Result<Vec<(u32, Option<u64>, u64)>, Error> {
-    let committed = cluster.committed(group, partitions).await?;
-    // After what was committed: the end only grows.
-    let ends = cluster.ends(partitions).await?;
-    let of = |partition: &Partition| {
-        let committed = committed.get(partition).copied().flatten();
-        let end = ends.get(partition).copied().unwrap_or(0);
-        let number = partition.number.cast_unsigned();
-        (number, committed.map(i64::cast_unsigned), end.cast_unsigned())
-    };
-    Ok(partitions.iter().map(of).collect())
 }
 
 /// Refuses to work where Postgres and the topics are not of one time.

@@ -45,6 +45,8 @@ pub struct Lane<S> {
     timeline: Timeline,
     merges: Merges,
     position: Position,
+    /// The end of the last checkpoint.
+    kept: u64,
     /// Pushed since the last flush, by customer, in log order.
     fresh: ByCustomer<Vec<Arrived>>,
     /// After the watermark, by customer, in the order of time and tie.
@@ -145,6 +147,7 @@ impl<S: Store> Lane<S> {
             partitions,
             timeline,
             merges,
+            kept: position.end,
             position,
             fresh: ByCustomer::default(),
             pending: ByCustomer::default(),
@@ -311,6 +314,7 @@ impl<S: Store> Lane<S> {
         let output = self.take_output();
         let mut checkpoint = crate::store::Checkpoint {
             position,
+            after: Some(std::mem::replace(&mut self.kept, position.end)),
             outbox: output.outbox,
             applied: output.applied,
             late: output.late,

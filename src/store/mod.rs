@@ -57,6 +57,9 @@ pub struct Lease {
 pub struct Checkpoint {
     /// Where the lane stands after it.
     pub position: Position,
+    /// The end of the checkpoint before it, if the lane says it. Where a database was restored to an
+    /// older point under a running worker, that one is not there any more, and the lane is fenced.
+    pub after: Option<u64>,
     /// States that changed.
     pub states: Vec<StateRow>,
     /// Messages decided, changed and ended, in order.

@@ -26,6 +26,8 @@ pub struct Held {
     pub partition: u32,
     /// Raised by each taking.
     pub epoch: u64,
+    /// The first position that was not kept, as far as the holder knows.
+    pub next: u64,
 }
 
 /// What positions came to that changed the identity graph, by position. Reading one again yields
@@ -54,6 +56,9 @@ pub struct Taken {
     pub identified: Identified,
 }
 
+/// A row of `inputs`: source, partition, epoch, next, and what was identified.
+type InputRow = (i32, i32, i64, i64, Option<Vec<u8>>);
+
 /// A batch on its way.
 pub struct Taking<'r> {
     registry: &'r Registry,
@@ -61,12 +66,12 @@ pub struct Taking<'r> {
 }
 
 impl Registry {
-    /// Takes a partition of an input: who had it before can keep nothing more. Returns the right,
-    /// where the last batch of it that was kept began, and the first position after it.
+    /// Takes a partition of an input: who had it before can keep nothing more. Returns the right
+    /// and where the last batch of it that was kept began.
     ///
     /// # Errors
     /// [`Error`] if Postgres can't be written.
-    pub async fn take_input(&self, source: u16, partition: u32) -> Result<(Held, u64, u64), Error> {
+    pub async fn take_input(&self, source: u16, partition: u32) -> Result<(Held, u64), Error> {
         let failed = self.postgres.failed("taking an input");
         let mut transaction = self.postgres.begin("taking an input").await?;
         let (epoch, since, next): (i64, i64, i64) = query_as(
@@ -80,8 +85,8 @@ impl Registry {
         .await
         .map_err(&failed)?;
         transaction.commit().await.map_err(&failed)?;
-        let held = Held { source, partition, epoch: epoch.cast_unsigned() };
-        Ok((held, since.cast_unsigned(), next.cast_unsigned()))
+        let (epoch, next) = (epoch.cast_unsigned(), next.cast_unsigned());
+        Ok((Held { source, partition, epoch, next }, since.cast_unsigned()))
     }
 
     /// Begins a batch.
@@ -98,15 +103,15 @@ impl Taking<'_> {
     /// Locks these partitions of inputs for this batch, and returns what was kept of each.
     ///
     /// # Errors
-    /// [`Error::Taken`] if another worker has taken one of them.
+    /// [`Error::Taken`] if another worker has taken one of them, or less was kept than is known here.
     pub async fn hold(&mut self, held: &[Held]) -> Result<Vec<Identified>, Error> {
         let mut order: Vec<usize> = (0..held.len()).collect();
         order.sort_by_key(|at| (held[*at].source, held[*at].partition));
         let sources: Vec<i32> = order.iter().map(|at| i32::from(held[*at].source)).collect();
         let partitions: Vec<i32> =
             order.iter().map(|at| held[*at].partition.cast_signed()).collect();
-        let rows: Vec<(i32, i32, i64, Option<Vec<u8>>)> = query_as(
-            "SELECT inputs.source, inputs.partition, epoch, identified FROM inputs
+        let rows: Vec<InputRow> = query_as(
+            "SELECT inputs.source, inputs.partition, epoch, next, identified FROM inputs
              JOIN UNNEST ($1::int[], $2::int[]) AS held (source, partition)
                  ON inputs.source = held.source AND inputs.partition = held.partition
              ORDER BY inputs.source, inputs.partition FOR UPDATE OF inputs",
@@ -118,12 +123,16 @@ impl Taking<'_> {
         .map_err(self.registry.postgres.failed("holding the inputs"))?;
         let mut kept = vec![Identified::new(); held.len()];
         for at in order {
-            let Held { source, partition, epoch } = held[at];
-            let row = rows.iter().find(|(number, of, _, _)| {
+            let Held { source, partition, epoch, next } = held[at];
+            let row = rows.iter().find(|(number, of, ..)| {
                 *number == i32::from(source) && *of == partition.cast_signed()
             });
             match row {
-                Some((_, _, newest, identified)) if newest.cast_unsigned() == epoch => {
+                // What was kept is kept, unless the database was restored under a running worker,
+                // who finds that out when it takes the input again.
+                Some((_, _, newest, kept_until, identified))
+                    if newest.cast_unsigned() == epoch && kept_until.cast_unsigned() >= next =>
+                {
                     if let Some(packed) = identified {
                         kept[at] = unpack(packed).map_err(|what| self.registry.damaged(&what))?;
                     }

@@ -93,7 +93,7 @@ async fn position(
     let position = checkpoint.position;
     let moved = query(
         "UPDATE lanes SET low_offset = $1, end_offset = $2, watermark = $3, build = $4
-         WHERE partition = $5 AND epoch = $6",
+         WHERE partition = $5 AND epoch = $6 AND end_offset = coalesce($7, end_offset)",
     )
     .bind(position.low.cast_signed())
     .bind(position.end.cast_signed())
@@ -101,6 +101,7 @@ async fn position(
     .bind(checkpoint.build.as_str())
     .bind(number(lease.partition))
     .bind(lease.epoch.cast_signed())
+    .bind(checkpoint.after.map(u64::cast_signed))
     .execute(connection)
     .await?;
     Ok(moved.rows_affected())

@@ -78,3 +78,18 @@ async fn what_the_log_does_not_tell_of_is_in_doubt() {
 async fn a_channel_that_may_repeat_sends_it() {
     check(true, &[2, 3], 0, DeliveryStatus::Claimed).await;
 }
+
+#[tokio::test]
+async fn a_lane_that_has_run_on_through_a_restore_is_fenced() {
+    let store = on_a_server::fresh().await;
+    let (lease, _) = store.take(0).await.unwrap();
+    let after = |after, end| Checkpoint { after: Some(after), ..moves(end, 1_000, vec![]) };
+    store.commit(lease, after(0, 5)).await.unwrap();
+    store.commit(lease, after(5, 9)).await.unwrap();
+    // Of the same epoch, but the checkpoint before it is not there.
+    for (before, end) in [(5, 12), (11, 12)] {
+        let error = store.commit(lease, after(before, end)).await.unwrap_err();
+        assert!(matches!(error, Error::Fenced { .. }), "{error}");
+    }
+    store.commit(lease, after(9, 12)).await.unwrap();
+}
