@@ -53,14 +53,8 @@ pub(super) async fn serve(
     let database = setup::postgres(&production.postgres).await?;
     database.migrate().await?;
     let registry = Registry::open(database.clone(), kafka.partitions).await?;
-    let longest = longest(&registry).await?;
-    let asked = Cluster::new(&settings)?;
-    for warning in asked.prepare(config, kafka, longest).await? {
-        say(&format!("warning: {warning}"));
-    }
     let store = Arc::new(PgStore::new(database));
-    let topics = super::recover::topics(config, production);
-    cluster::start_of_one_time(&asked, &registry, store.ledger(), &topics).await?;
+    topics_fit(config, production, &settings, &registry, &store).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     say_release(&registry, config).await?;
     let stop = stopped();
@@ -166,6 +160,23 @@ fn delivery(
 fn kept(registry: &Registry, kafka: &config::Kafka, metrics: &Arc<Metrics>) -> Kept {
     let (registry, metrics) = (registry.clone(), Arc::clone(metrics));
     Kept { registry, topic: kafka.dead_letters.clone(), metrics }
+}
+
+/// Makes the topics that are missing, and holds all of them against the configuration and Postgres.
+async fn topics_fit(
+    config: &Config,
+    production: &Production,
+    settings: &Settings,
+    registry: &Registry,
+    store: &PgStore,
+) -> anyhow::Result<()> {
+    let cluster = Cluster::new(settings)?;
+    let longest = longest(registry).await?;
+    for warning in cluster.prepare(config, &production.kafka, longest).await? {
+        say(&format!("warning: {warning}"));
+    }
+    let topics = super::recover::topics(config, production);
+    Ok(cluster::start_of_one_time(&cluster, registry, store.ledger(), &topics).await?)
 }
 
 /// The input topics, with how their records are read.

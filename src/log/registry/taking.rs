@@ -11,7 +11,9 @@ use crate::model::Timestamp;
 use crate::postgres::{Transaction, query, query_as, text};
 
 use super::super::packed::holds;
-use super::super::{DeadLetter, Error, GraphRow, Record, RecordError, decode, encode};
+use super::super::{
+    DeadLetter, Error, GraphRow, Record, RecordError, decode, decode_rows, encode, encode_rows,
+};
 use super::{Registry, dead_letters, graph};
 
 /// Most bytes of what is kept of an input, once unpacked.
@@ -311,11 +313,14 @@ impl Taking<'_> {
     }
 }
 
+/// Records, and the rows beside them, by position, as they are in the log.
+type Encoded = BTreeMap<u64, (Vec<u8>, Vec<u8>)>;
+
 /// Records are kept as they are in the log, so that they are read like those.
 fn pack(identified: &Identified) -> Result<Vec<u8>, String> {
-    let records = |(at, kept): (&u64, &Kept)| Ok((*at, encode(&kept.records)?));
-    let encoded: Result<BTreeMap<u64, Vec<u8>>, RecordError> =
-        identified.iter().map(records).collect();
+    let records =
+        |(at, kept): (&u64, &Kept)| Ok((*at, (encode(&kept.records)?, encode_rows(&kept.rows))));
+    let encoded: Result<Encoded, RecordError> = identified.iter().map(records).collect();
     let encoded = encoded.map_err(|error| error.to_string())?;
     let plain = postcard::to_allocvec(&encoded).map_err(|error| error.to_string())?;
     zstd::bulk::compress(&plain, 1).map_err(|error| error.to_string())
@@ -327,9 +332,10 @@ fn unpack(packed: &[u8]) -> Result<Identified, String> {
     let mut plain = Vec::new();
     let limited = &mut unpacked.take(IDENTIFIED_BYTES_MAX);
     limited.read_to_end(&mut plain).map_err(|error| wrong(&error))?;
-    let encoded: BTreeMap<u64, Vec<u8>> =
-        postcard::from_bytes(&plain).map_err(|error| wrong(&error))?;
-    let kept = |(at, bytes): (u64, Vec<u8>)| Ok((at, Kept { records: decode(&bytes)? }));
+    let encoded: Encoded = postcard::from_bytes(&plain).map_err(|error| wrong(&error))?;
+    let kept = |(at, (records, rows)): (u64, (Vec<u8>, Vec<u8>))| {
+        Ok((at, Kept { records: decode(&records)?, rows: decode_rows(&rows)? }))
+    };
     let kept: Result<Identified, RecordError> = encoded.into_iter().map(kept).collect();
     kept.map_err(|error| wrong(&error))
 }

@@ -72,7 +72,7 @@ async fn only_what_is_over_goes<S: Store + Outgoing + Retention>(store: &S) {
     assert_eq!(store.remove_messages(at(HORIZON), 9).await.unwrap(), 1);
     assert_eq!(kept().await, [3, 4, 5]);
     let outcome = |name| {
-        let told = (of, MessageChange::Outcome(MessageId(3), name));
+        let told = (of, outcome(3, name));
         Checkpoint { messages: vec![told], ..Checkpoint::default() }
     };
     store.commit(lease, outcome(EventName::EmailSent)).await.unwrap();
