@@ -8,7 +8,9 @@ const SENT: &str = "SELECT count(*) FROM deliveries WHERE status = 'sent'";
 
 #[test]
 fn a_cart_is_reminded_of_and_an_order_stops_that() {
-    let site = Site::new(4, &[CART], "");
+    // Long enough for the order to come before the reminder is due.
+    let journey = CART.1.replace("wait_quiet: 1s", "wait_quiet: 6s");
+    let site = Site::new(4, &[(CART.0, &journey)], "");
     let worker = site.worker();
     let ann = [("id", "7001"), ("email", "ann@shop.example")];
     let bob = [("id", "7002"), ("email", "bob@shop.example")];

@@ -13,9 +13,14 @@ enum First {
     Order,
 }
 
+/// As the usual one, with more time for the order to come before the reminder is due.
+fn journey() -> String {
+    CART.1.replace("wait_quiet: 1s", "wait_quiet: 6s")
+}
+
 /// Many people at once, since which id wins a merge is a matter of chance.
 fn check(first: First) {
-    let site = Site::new(6, &[CART], "");
+    let site = Site::new(6, &[(CART.0, &journey())], "");
     let worker = site.worker();
     let people: Vec<(String, String)> =
         (0..40).map(|n| (format!("device-{n}"), format!("person-{n}@shop.example"))).collect();
