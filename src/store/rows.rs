@@ -8,6 +8,7 @@ use crate::engine::{Decision, Reason, Trace, TraceKind};
 use crate::journey::{Class, Version};
 use crate::model::{CustomerId, EventName, MessageChannel, MessageId, RunId, Text, Timestamp};
 
+use super::told::Subject;
 use super::{
     Claim, DeliveryRow, DeliveryStatus, EntryCount, GroupCount, Hold, HourCount, LaneRow,
     MessageCount, MessageStatus, Pinned, Position, StepCount, StoredMessage,
@@ -135,6 +136,15 @@ pub(super) fn claim(row: &impl Columns, lease: i64) -> Result<Claim, Unreadable>
         _ => None,
     };
     Ok(Claim { message: message(row)?, lease, attempts: number(row, "attempts")?, pinned })
+}
+
+/// What is told of a message that is under way, from the columns of its table.
+pub(super) fn subject(row: &impl Columns) -> Result<Subject, Unreadable> {
+    Ok(Subject {
+        message: MessageId::from_bytes(id(row, "message")?),
+        customer: CustomerId::from_bytes(id(row, "customer")?),
+        channel: channel(word(row, "channel")?)?,
+    })
 }
 
 /// A trace entry from the columns of its table.

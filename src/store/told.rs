@@ -2,11 +2,26 @@
 
 use crate::log::{self, CustomerEvent, Record};
 use crate::model::{
-    ConsentFact, ConsentStatus, CustomerId, Event, EventName, OWN_SOURCE, OutcomeFact, Text,
-    Timestamp, derive,
+    ConsentFact, ConsentStatus, CustomerId, Event, EventName, MessageChannel, MessageId,
+    OWN_SOURCE, OutcomeFact, Text, Timestamp, derive,
 };
 
 use super::{DeliveryStatus, End, Error, OutboxRow, StoredMessage, Suppression};
+
+/// The message that something is told of: as much of it as telling needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject {
+    pub message: MessageId,
+    pub customer: CustomerId,
+    pub channel: MessageChannel,
+}
+
+impl From<&StoredMessage> for Subject {
+    fn from(message: &StoredMessage) -> Self {
+        let (customer, decision) = (message.customer, &message.decision);
+        Self { message: decision.message, customer, channel: decision.channel }
+    }
+}
 
 /// The longest words of a provider that are kept, in bytes.
 const DETAIL_BYTES_MAX: usize = 500;
@@ -21,13 +36,13 @@ pub(super) fn short(detail: &str) -> &str {
 
 /// How a message ended, of which this revision was sent or tried.
 pub(super) fn ended(
-    message: &StoredMessage,
+    subject: Subject,
     end: &End,
     revision: Option<u32>,
     now: Timestamp,
 ) -> OutboxRow {
-    let of = message.decision.message;
-    let name = end.outcome.event(message.decision.channel);
+    let of = subject.message;
+    let name = end.outcome.event(subject.channel);
     let id = derive("outcome", &[&of.to_bytes(), name.as_str().as_bytes()]);
     let mut event = Event::new(format!("{of}:{}", name.as_str()), name, now);
     event.outcome = Some(Box::new(OutcomeFact {
@@ -36,7 +51,7 @@ pub(super) fn ended(
         reason: end.detail.as_deref().map(|detail| Text::from(short(detail))),
         link: None,
     }));
-    own(message.customer, event, id)
+    own(subject.customer, event, id)
 }
 
 /// That the owner of an address said no.

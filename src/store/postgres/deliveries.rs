@@ -6,15 +6,16 @@
 
 use ring::rand::SecureRandom;
 use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
 
 use crate::model::{CustomerId, MINUTE_MS, MessageChannel, MessageId, Timestamp};
 use crate::postgres::{query, query_as, text};
 
 use super::super::rows;
-use super::super::told::{ended, short, unsubscribed};
+use super::super::told::{Subject, ended, short, unsubscribed};
 use super::super::{
-    Begin, Claim, DeliveryStatus, End, Error, Hold, Listing, Outgoing, Pinned, Recovered,
-    StoredMessage, Suppression, SuppressionReason, address_hash,
+    Begin, Claim, End, Error, Hold, Listing, Outgoing, Pinned, Recovered, StoredMessage,
+    Suppression, SuppressionReason, address_hash,
 };
 use super::suppressions::{Said, lock, suppressed};
 use super::write::tell;
@@ -57,13 +58,11 @@ impl Outgoing for PgStore {
         let mut transaction = self.begin(doing).await?;
         // What another worker looks after at the same time is left to it.
         let rows = query(
-            "SELECT seq, messages.message, messages.partition, customer, name, journey, version,
-                 run, step, occurrence, channel, template, topic, class, at, settle_ms, expires,
-                 window_end, messages.status, reason, messages.revision, outcome, data,
-                 deliveries.status AS delivery
+            "SELECT deliveries.message, customer, channel,
+                 (deliveries.status = 'dot_sent')::int AS dot_sent
              FROM deliveries JOIN messages ON messages.message = deliveries.message
              WHERE deliveries.status IN ('claimed', 'started', 'dot_sent') AND lease_until <= $1
-             ORDER BY messages.message LIMIT $2 FOR UPDATE OF deliveries SKIP LOCKED",
+             ORDER BY deliveries.message LIMIT $2 FOR UPDATE OF deliveries SKIP LOCKED",
         )
         .bind(now.ms())
         .bind(RECOVERED_MAX)
@@ -73,29 +72,25 @@ impl Outgoing for PgStore {
         if rows.is_empty() {
             return Ok(Recovered { again: 0, in_doubt: unsure });
         }
-        let (mut again, mut doubtful) = (Vec::new(), Vec::new());
-        for row in &rows {
-            let message = rows::message(row).map_err(self.ledger.unreadable())?;
-            let status = rows::Columns::text(row, "delivery").map_err(self.failed(doing))?;
-            let dot_sent = status == Some(DeliveryStatus::DotSent.as_str());
-            if dot_sent && !repeatable(message.decision.channel) {
-                doubtful.push(message);
-            } else {
-                again.push(bytes(message.decision.message));
-            }
-        }
+        let left = self.left(&rows, repeatable)?;
         let end = End::unanswered();
         query(
             "UPDATE deliveries SET status = $2, detail = $3, lease = NULL, lease_until = NULL,
                  body = NULL, changed = $4 WHERE message = ANY($1)",
         )
-        .bind(doubtful.iter().map(|row| bytes(row.decision.message)).collect::<Vec<_>>())
+        .bind(left.doubtful.iter().map(|subject| bytes(subject.message)).collect::<Vec<_>>())
         .bind(end.status.as_str())
         .bind(end.detail.as_deref())
         .bind(now.ms())
         .execute(&mut *transaction)
         .await
         .map_err(self.failed(doing))?;
+        query("UPDATE deliveries SET lease_until = $2 WHERE message = ANY($1)")
+            .bind(&left.unreadable)
+            .bind(now.plus_ms(DOT_SENT_MS).ms())
+            .execute(&mut *transaction)
+            .await
+            .map_err(self.failed(doing))?;
         query(
             "UPDATE deliveries SET lease = NULL, lease_until = NULL, changed = $2,
                  status = CASE WHEN EXISTS (SELECT 1 FROM messages
@@ -104,15 +99,17 @@ impl Outgoing for PgStore {
                      THEN 'waiting' ELSE 'cancelled' END
              WHERE message = ANY($1)",
         )
-        .bind(&again)
+        .bind(&left.again)
         .bind(now.ms())
         .execute(&mut *transaction)
         .await
         .map_err(self.failed(doing))?;
-        let told: Vec<_> = doubtful.iter().map(|row| ended(row, &end, None, now)).collect();
+        let told = |subject: &Subject| ended(*subject, &end, None, now);
+        let told: Vec<_> = left.doubtful.iter().map(told).collect();
         tell(&mut transaction, &self.ledger, &told).await?;
         transaction.commit().await.map_err(self.failed(doing))?;
-        Ok(Recovered { again: again.len() as u64, in_doubt: doubtful.len() as u64 + unsure })
+        let in_doubt = left.doubtful.len() as u64 + unsure;
+        Ok(Recovered { again: left.again.len() as u64, in_doubt })
     }
 
     async fn claim(&self, now: Timestamp, limit: u32) -> Result<Vec<Claim>, Error> {
@@ -357,6 +354,17 @@ impl Outgoing for PgStore {
     }
 }
 
+/// What workers that stopped in the middle had left.
+#[derive(Default)]
+struct Left {
+    /// What goes back to waiting.
+    again: Vec<Vec<u8>>,
+    /// What may have been taken.
+    doubtful: Vec<Subject>,
+    /// What may have been taken, too, and can't be read.
+    unreadable: Vec<Vec<u8>>,
+}
+
 /// From where a message may end.
 #[derive(Clone, Copy)]
 struct Held<'a> {
@@ -367,6 +375,35 @@ struct Held<'a> {
 }
 
 impl PgStore {
+    /// What is to become of messages whose leases have ended. One that can't be read stops no
+    /// other: it stays with its word for a lease longer, in which a build that can may look at it.
+    fn left(
+        &self,
+        rows: &[PgRow],
+        repeatable: impl Fn(MessageChannel) -> bool,
+    ) -> Result<Left, Error> {
+        let doing = "looking after messages under way";
+        let mut left = Left::default();
+        for row in rows {
+            let message = rows::Columns::bytes(row, "message").map_err(self.failed(doing))?;
+            let message = message.unwrap_or_default().to_vec();
+            if rows::Columns::int(row, "dot_sent").map_err(self.failed(doing))? == Some(0) {
+                left.again.push(message);
+                continue;
+            }
+            match rows::subject(row).map_err(self.ledger.unreadable()) {
+                Ok(subject) if repeatable(subject.channel) => left.again.push(message),
+                Ok(subject) => left.doubtful.push(subject),
+                Err(error @ Error::Unusable(_)) => {
+                    tracing::error!(%error, "a message that may have been sent can't be read");
+                    left.unreadable.push(message);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(left)
+    }
+
     async fn end_if(
         &self,
         message: &StoredMessage,
@@ -423,7 +460,7 @@ impl PgStore {
             said.keep(connection).await.map_err(self.failed(doing))?;
         }
         let revision = revision.and_then(|revision| u32::try_from(revision).ok());
-        tell(connection, &self.ledger, &[ended(message, end, revision, now)]).await?;
+        tell(connection, &self.ledger, &[ended(message.into(), end, revision, now)]).await?;
         Ok(true)
     }
 }

@@ -415,7 +415,7 @@ impl SqliteLedger {
             };
             suppress(connection, &suppression).await.map_err(&failed)?;
         }
-        self.tell(connection, &ended(message, end, revision, now)).await
+        self.tell(connection, &ended(message.into(), end, revision, now)).await
     }
 
     /// Leaves an event of ours for the log.

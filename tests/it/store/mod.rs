@@ -8,6 +8,7 @@ mod on_a_server;
 mod on_disk;
 mod restored;
 mod retention;
+mod way_out;
 
 pub(crate) use on_a_server::fresh as fresh_on_a_server;
 

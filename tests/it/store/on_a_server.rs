@@ -21,7 +21,7 @@ use super::*;
 /// How long the leases of a message last.
 const CLAIMED_MS: i64 = MINUTE_MS;
 const STARTED_MS: i64 = 2 * MINUTE_MS;
-const DOT_SENT_MS: i64 = 15 * MINUTE_MS;
+pub(super) const DOT_SENT_MS: i64 = 15 * MINUTE_MS;
 
 /// No condition may take longer to come true on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ pub(super) async fn execute(url: &str, sql: &str) {
 }
 
 /// A store with messages 0 to `messages` to be sent, whose time has come.
-async fn with_messages(url: &str, messages: u128) -> PgStore {
+pub(super) async fn with_messages(url: &str, messages: u128) -> PgStore {
     let store = open(url, 4).await;
     let (lease, _) = store.take(0).await.unwrap();
     let ready = Checkpoint {
@@ -56,7 +56,7 @@ async fn with_messages(url: &str, messages: u128) -> PgStore {
     store
 }
 
-fn pinned() -> Pinned {
+pub(super) fn pinned() -> Pinned {
     Pinned {
         revision: 1,
         address: "ann@shop.example".into(),
@@ -66,7 +66,7 @@ fn pinned() -> Pinned {
     }
 }
 
-async fn status(store: &PgStore, message: u128) -> DeliveryStatus {
+pub(super) async fn status(store: &PgStore, message: u128) -> DeliveryStatus {
     let filter =
         MessageFilter { message: Some(MessageId(message)), limit: 1, ..MessageFilter::default() };
     let found = store.ledger().messages(&filter).await.unwrap();
