@@ -101,7 +101,7 @@ CREATE TABLE deliveries (
     partition   int    NOT NULL,
     ready       bigint NOT NULL,            -- due and settle: may be claimed once the lane's watermark has passed it
     status      text   COLLATE "C" NOT NULL,    -- waiting, claimed, started, dot_sent; then how it ended
-    lease       bigint,                     -- of the claim that holds it; no two are alike
+    lease       bigint,                     -- of the claim that holds it, or held it before it was in doubt; no two are alike
     lease_until bigint,                     -- when another may look after it, by the wall clock
     attempts    bigint NOT NULL DEFAULT 0,  -- those that started
     try_after   bigint NOT NULL DEFAULT 0,  -- not before, by the wall clock

@@ -17,9 +17,6 @@ use super::Delivery;
 use super::retry::{FAULT_MS, Failure, next_try};
 use super::route::Outgoing;
 
-/// How often keeping an outcome is tried; each try waits for the file or the database.
-const KEEPS_MAX: u32 = 10;
-
 /// How often starting a message is tried in a row: its content may become newer meanwhile.
 const STARTS_MAX: u32 = 5;
 
@@ -229,8 +226,9 @@ impl<S: store::Outgoing> Delivery<S> {
             reason: SuppressionReason::Unsubscribed,
             at: (self.now)(),
         };
-        self.store.unsubscribe(&suppression, claim.message.customer).await?;
-        Ok(())
+        let customer = claim.message.customer;
+        let keep = || async { self.store.unsubscribe(&suppression, customer).await.map(drop) };
+        self.keep(claim, keep).await
     }
 
     /// What is to be done about a message whose attempt broke off, by a fault in this program: its
@@ -272,16 +270,22 @@ impl<S: store::Outgoing> Delivery<S> {
         Ok(())
     }
 
+    /// Keeps what became of a message, which nobody else knows: as long as the store takes nothing
+    /// for now, until this process ends. Whether it still counts by then is the store's to say.
     async fn keep<F, Fut>(&self, claim: &Claim, keep: F) -> Result<(), store::Error>
     where
         F: Fn() -> Fut + Send,
         Fut: Future<Output = Result<(), store::Error>> + Send,
     {
-        for _ in 1..KEEPS_MAX {
+        let mut said = false;
+        loop {
             match keep().await {
                 Err(error) if error.is_busy() || error.is_transient() => {
-                    tracing::warn!(message = %claim.message.decision.message, %error,
-                        "what became of a message waits to be kept");
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::warn!(message = %claim.message.decision.message, %error,
+                            "what became of a message waits to be kept");
+                    }
+                    // A file that is busy has been waited for already.
                     if error.is_transient() {
                         tokio::time::sleep(super::PAUSE).await;
                     }
@@ -289,7 +293,6 @@ impl<S: store::Outgoing> Delivery<S> {
                 kept => return kept,
             }
         }
-        keep().await
     }
 }
 

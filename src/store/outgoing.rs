@@ -138,8 +138,9 @@ pub trait Outgoing: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Keeps how a claimed message ended, and tells the log; a message that was stopped or taken
-    /// by another meanwhile has its end already.
+    /// Keeps how a claimed message ended, and tells the log. It also settles one that is in doubt
+    /// since [`Outgoing::recover`] gave this claim up; a message that was stopped or taken by
+    /// another meanwhile has its end already.
     ///
     /// # Errors
     /// [`Error`] if the store can't be written; then nothing changed.

@@ -74,9 +74,10 @@ impl Outgoing for PgStore {
         }
         let left = self.left(&rows, repeatable)?;
         let end = End::unanswered();
+        // The lease stays: an answer that comes after all still settles it.
         query(
-            "UPDATE deliveries SET status = $2, detail = $3, lease = NULL, lease_until = NULL,
-                 body = NULL, changed = $4 WHERE message = ANY($1)",
+            "UPDATE deliveries SET status = $2, detail = $3, lease_until = NULL, body = NULL,
+                 changed = $4 WHERE message = ANY($1)",
         )
         .bind(left.doubtful.iter().map(|subject| bytes(subject.message)).collect::<Vec<_>>())
         .bind(end.status.as_str())
@@ -263,7 +264,7 @@ impl Outgoing for PgStore {
     }
 
     async fn end(&self, claim: &Claim, end: &End, now: Timestamp) -> Result<(), Error> {
-        let from = &["claimed", "started", "dot_sent"];
+        let from = &["claimed", "started", "dot_sent", "in_doubt"];
         let held = Held { from, lease: Some(claim.lease) };
         self.end_if(&claim.message, held, end, now).await.map(drop)
     }

@@ -184,8 +184,8 @@ impl Outgoing for SqliteStore {
     }
 
     async fn end(&self, claim: &Claim, end: &End, now: Timestamp) -> Result<(), Error> {
-        let under_way = &["claimed", "started", "dot_sent"];
-        self.end_if(&claim.message, under_way, Some(claim.lease), end, now).await.map(drop)
+        let from = &["claimed", "started", "dot_sent", "in_doubt"];
+        self.end_if(&claim.message, from, Some(claim.lease), end, now).await.map(drop)
     }
 
     /// Lets go of a claim whose message was stopped or erased.
@@ -383,7 +383,8 @@ impl SqliteStore {
 }
 
 impl SqliteLedger {
-    /// Writes how a message ended.
+    /// Writes how a message ended. One in doubt keeps its lease: an answer that comes after all still
+    /// settles it.
     async fn end(
         &self,
         connection: &mut SqliteConnection,
@@ -394,8 +395,9 @@ impl SqliteLedger {
         let failed = self.failed("keeping an outcome");
         let decision = &message.decision;
         let (revision, address): (Option<u32>, Option<String>) = sqlx::query_as(
-            "UPDATE deliveries SET status = ?, detail = ?, lease = NULL, body = NULL, changed = ?
-             WHERE message = ? RETURNING revision, address",
+            "UPDATE deliveries SET status = ?1, detail = ?2, body = NULL, changed = ?3,
+                 lease = CASE WHEN ?1 = 'in_doubt' THEN lease END
+             WHERE message = ?4 RETURNING revision, address",
         )
         .bind(end.status.as_str())
         .bind(end.detail.as_deref().map(short))

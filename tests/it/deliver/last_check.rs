@@ -100,6 +100,7 @@ on_both_stores! {
     a_start_needs_the_newest_claim
     a_further_try_sends_what_the_first_pinned
     a_worker_that_stopped_in_the_middle_repeats_only_what_can_not_have_gone
+    an_answer_that_comes_late_still_counts
     an_unsubscribe_and_an_order_race_a_claim
     what_only_the_log_knows_ends_a_delivery
     a_bounce_that_only_the_log_knows_suppresses
@@ -504,6 +505,28 @@ async fn a_worker_that_stopped_in_the_middle_repeats_only_what_can_not_have_gone
         let resolved = desk.store.resolve(&message, true, at(6_000)).await.expect("an answer");
         assert_eq!(resolved, steps > 2, "only what is in doubt is resolved");
     }
+}
+
+async fn an_answer_that_comes_late_still_counts<S: Fresh>() {
+    let desk = Desk::<S>::new(decision(Class::Marketing, None)).await;
+    let claim = desk.claim().await.expect("a claim");
+    desk.store.start(&claim, &pinned(1), at(2_000)).await.expect("started");
+    desk.store.dot_sent(&claim, at(2_000)).await.expect("kept");
+    desk.store.recover(at(1_000_000), |_| false).await.expect("recovered");
+    assert_eq!(desk.status().await, DeliveryStatus::InDoubt, "its worker is given up");
+    let sent =
+        End { status: DeliveryStatus::Sent, outcome: Outcome::Sent, detail: None, suppress: false };
+    let other = Claim { lease: claim.lease + 1, ..claim.clone() };
+    desk.store.end(&other, &sent, at(1_000_001)).await.expect("an answer");
+    assert_eq!(desk.status().await, DeliveryStatus::InDoubt, "it was not another's");
+    for _ in 0..2 {
+        desk.store.end(&claim, &sent, at(1_000_001)).await.expect("kept");
+        assert_eq!(desk.status().await, DeliveryStatus::Sent);
+        assert_eq!(desk.told().await, [EventName::EmailStarted, EventName::EmailSent]);
+    }
+    let refused = End { status: DeliveryStatus::Refused, outcome: Outcome::Failed, ..sent };
+    desk.store.end(&claim, &refused, at(1_000_002)).await.expect("an answer");
+    assert_eq!(desk.status().await, DeliveryStatus::Sent, "one answer counts");
 }
 
 async fn an_unsubscribe_and_an_order_race_a_claim<S: Fresh>() {

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod faults;
+mod kept;
 mod last_check;
 mod outage;
 mod work;

@@ -33,7 +33,7 @@ async fn a_database_that_goes_away_is_waited_for() {
     let (stop, stops) = watch::channel(false);
     let delivery = delivery(&desk.store, &caught).await;
     let task = tokio::spawn(delivery.run(wakes, stops));
-    sent(&desk.store, MESSAGE).await;
+    ends(&*desk.store, MESSAGE, DeliveryStatus::Sent).await;
 
     server.kill();
     woken.send_modify(|count| *count += 1);
@@ -45,15 +45,23 @@ async fn a_database_that_goes_away_is_waited_for() {
     second.message = MessageId(8);
     desk.checkpoint(vec![MessageChange::Decided(Box::new(second))], &[]).await;
     // Nobody wakes it: it looks around by itself.
-    sent(&desk.store, MessageId(8)).await;
+    ends(&*desk.store, MessageId(8), DeliveryStatus::Sent).await;
     stop.send_replace(true);
     task.await.expect("no panic").expect("no fault of the store");
 }
 
-async fn delivery(store: &Arc<PgStore>, caught: &tempfile::TempDir) -> Delivery<PgStore> {
+/// Delivery from a store into a folder.
+pub(super) async fn delivery<S: Outgoing>(
+    store: &Arc<S>,
+    caught: &tempfile::TempDir,
+) -> Delivery<S> {
     let template = "---\nsubject: Hello\npreheader: It is us.\n---\n<html lang=\"en\"><body>\
                     <p>Hi {{default unsubscribe_url \"\"}}</p></body></html>\n";
-    let files = [("cart/first/email.html", template), ("cart/first/sample.json", "{}")];
+    let files = [
+        ("cart/first/email.html", template),
+        ("cart/first/sms.txt", "Hello.\n"),
+        ("cart/first/sample.json", "{}"),
+    ];
     let files = files.map(|(path, text)| TemplateFile {
         path: path.to_owned(),
         bytes: text.as_bytes().to_vec(),
@@ -85,18 +93,18 @@ async fn delivery(store: &Arc<PgStore>, caught: &tempfile::TempDir) -> Delivery<
     }
 }
 
-/// Waits until a message was sent.
-async fn sent(store: &PgStore, message: MessageId) {
+/// Waits until a message has ended so.
+pub(super) async fn ends<S: Outgoing>(store: &S, message: MessageId, status: DeliveryStatus) {
     let filter = MessageFilter { message: Some(message), limit: 1, ..MessageFilter::default() };
     let looking = async {
         loop {
             let found = store.ledger().messages(&filter).await.expect("messages");
             let row = found[0].1.clone().expect("a delivery");
             if row.status.is_final() {
-                return assert_eq!(row.status, DeliveryStatus::Sent, "{row:?}");
+                return assert_eq!(row.status, status, "{row:?}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, looking).await.expect("it is sent in time");
+    tokio::time::timeout(DEADLINE, looking).await.expect("it ends in time");
 }
