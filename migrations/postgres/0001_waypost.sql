@@ -104,7 +104,7 @@ CREATE TABLE deliveries (
     lease       bigint,                     -- of the claim that holds it, or held it before it was in doubt; no two are alike
     lease_until bigint,                     -- when another may look after it, by the wall clock
     attempts    bigint NOT NULL DEFAULT 0,  -- those that started
-    try_after   bigint NOT NULL DEFAULT 0,  -- not before, by the wall clock
+    try_after   bigint NOT NULL DEFAULT 0,  -- not before, by the wall clock; 0 for a first try
     revision    bigint,                     -- the one that is or was sent
     address     text,                       -- where it is or was sent; NULL once erased
     sender      text,                       -- of a mail
@@ -113,7 +113,8 @@ CREATE TABLE deliveries (
     detail      text,                       -- the provider's words, or why not
     changed     bigint NOT NULL             -- when this row last changed, by the wall clock
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
-CREATE INDEX deliveries_waiting ON deliveries (ready, message) WHERE status = 'waiting';
+-- First tries (0) by when they are ready, further ones by when they may be.
+CREATE INDEX deliveries_waiting ON deliveries (try_after, ready, message) WHERE status = 'waiting';
 CREATE INDEX deliveries_under_way ON deliveries (lease_until)
     WHERE status IN ('claimed', 'started', 'dot_sent');
 CREATE INDEX deliveries_in_doubt ON deliveries (message) WHERE status = 'in_doubt';

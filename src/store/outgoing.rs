@@ -104,7 +104,8 @@ pub trait Outgoing: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Recovered, Error>> + Send;
 
     /// Claims up to `limit` messages whose time has come: the lane's watermark has passed due and
-    /// settle, no other try is awaited, and nothing holds them. The longest due come first.
+    /// settle, no other try is awaited, and nothing holds them. Those that could have gone for longest
+    /// come first.
     ///
     /// # Errors
     /// [`Error`] if the store can't be written; then nothing is claimed.

@@ -117,22 +117,41 @@ impl Outgoing for PgStore {
         let doing = "claiming messages";
         let lease = new_lease()?;
         let mut transaction = self.begin(doing).await?;
-        // The index gives them in the order of their time, so that the search ends at the limit.
+        // First tries wait for their lanes, further ones for the clock. The index gives either in the
+        // order of their time, so that neither search sees what waits for longer, nor anything while
+        // all is held.
         let rows = query(
-            "WITH next AS (
-                 SELECT waiting.message FROM deliveries AS waiting
+            "WITH first AS (
+                 SELECT waiting.message, waiting.ready AS since FROM deliveries AS waiting
                  JOIN lanes ON lanes.partition = waiting.partition
                  JOIN messages ON messages.message = waiting.message
-                 WHERE waiting.status = 'waiting'
+                 WHERE NOT EXISTS (SELECT 1 FROM holds WHERE kind = 'all')
+                     AND waiting.status = 'waiting' AND waiting.try_after = 0
                      AND waiting.ready <= (SELECT max(watermark) FROM lanes)
-                     AND waiting.ready <= lanes.watermark AND waiting.try_after <= $1
-                     AND lanes.restored_until IS NULL
-                     AND NOT EXISTS (SELECT 1 FROM holds WHERE kind = 'all'
-                         OR (kind = 'channel' AND name = messages.channel)
+                     AND waiting.ready <= lanes.watermark AND lanes.restored_until IS NULL
+                     AND NOT EXISTS (SELECT 1 FROM holds
+                         WHERE (kind = 'channel' AND name = messages.channel)
                          OR (kind = 'journey' AND name = messages.journey)
                          OR (kind = 'template' AND name = messages.template))
                  ORDER BY waiting.ready, waiting.message LIMIT $2
-                 FOR UPDATE OF waiting SKIP LOCKED)
+                 FOR UPDATE OF waiting SKIP LOCKED),
+             further AS (
+                 SELECT waiting.message, waiting.try_after AS since FROM deliveries AS waiting
+                 JOIN lanes ON lanes.partition = waiting.partition
+                 JOIN messages ON messages.message = waiting.message
+                 WHERE NOT EXISTS (SELECT 1 FROM holds WHERE kind = 'all')
+                     AND waiting.status = 'waiting'
+                     AND waiting.try_after > 0 AND waiting.try_after <= $1
+                     AND waiting.ready <= lanes.watermark AND lanes.restored_until IS NULL
+                     AND NOT EXISTS (SELECT 1 FROM holds
+                         WHERE (kind = 'channel' AND name = messages.channel)
+                         OR (kind = 'journey' AND name = messages.journey)
+                         OR (kind = 'template' AND name = messages.template))
+                 ORDER BY waiting.try_after, waiting.ready, waiting.message LIMIT $2
+                 FOR UPDATE OF waiting SKIP LOCKED),
+             next AS (
+                 SELECT message FROM (SELECT * FROM first UNION ALL SELECT * FROM further) AS found
+                 ORDER BY since, message LIMIT $2)
              UPDATE deliveries SET status = 'claimed', changed = $1, lease = $3, lease_until = $4
              FROM next JOIN messages ON messages.message = next.message
              WHERE deliveries.message = next.message

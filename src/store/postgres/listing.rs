@@ -78,7 +78,10 @@ impl Listing for PgLedger {
         let (waiting, in_doubt, oldest, outbox): (i64, i64, Option<i64>, i64) = query_as(
             "SELECT (SELECT count(*) FROM deliveries WHERE status = 'waiting'),
                     (SELECT count(*) FROM deliveries WHERE status = 'in_doubt'),
-                    least((SELECT min(ready) FROM deliveries WHERE status = 'waiting'),
+                    least((SELECT min(ready) FROM deliveries
+                           WHERE status = 'waiting' AND try_after = 0),
+                          (SELECT min(ready) FROM deliveries
+                           WHERE status = 'waiting' AND try_after > 0),
                           (SELECT min(ready) FROM deliveries
                            WHERE status IN ('claimed', 'started', 'dot_sent'))),
                     (SELECT count(*) FROM outbox)",

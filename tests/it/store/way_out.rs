@@ -1,7 +1,8 @@
-//! The way out of messages in the production store: what is looked after.
+//! The way out of messages in the production store: what is looked after, and what is claimed next.
 
+use waypost::model::MessageId;
 use waypost::postgres::query_scalar;
-use waypost::store::{Begin, Recovered};
+use waypost::store::{Begin, Hold, Recovered};
 
 use crate::support;
 
@@ -47,4 +48,26 @@ async fn a_row_that_can_not_be_read_keeps_no_other_from_being_looked_after() {
     let later = at(2_000 + 2 * DOT_SENT_MS);
     let recovered = store.recover(later, |_| false).await.unwrap();
     assert_eq!(recovered, Recovered { again: 0, in_doubt: 1 });
+}
+
+#[tokio::test]
+async fn what_could_have_gone_for_longest_is_claimed_first() {
+    let url = support::postgres().fresh_database();
+    let store = with_messages(&url, 4).await;
+    let claims = store.claim(at(2_000), 3).await.unwrap();
+    for (claim, try_after) in claims.iter().zip([5_000, 4_000, 6_000]) {
+        store.again(claim, at(try_after), true, "later", at(2_000)).await.unwrap();
+    }
+    let claimed = async |now, limit| -> Vec<u128> {
+        let claims = store.claim(at(now), limit).await.unwrap();
+        claims.iter().map(|claim| claim.message.decision.message).map(|MessageId(id)| id).collect()
+    };
+    store.hold(&Hold::All, true, at(2_000)).await.unwrap();
+    assert_eq!(claimed(9_000, 9).await, [], "all are held");
+    store.hold(&Hold::All, false, at(2_000)).await.unwrap();
+    assert_eq!(claimed(5_000, 1).await, [3], "a first try, for which nothing else is awaited");
+    assert_eq!(claimed(3_999, 9).await, [], "tries again, before their time");
+    assert_eq!(claimed(5_000, 1).await, [1]);
+    assert_eq!(claimed(5_000, 9).await, [0]);
+    assert_eq!(claimed(6_000, 9).await, [2]);
 }
