@@ -81,6 +81,8 @@ pub(super) struct Intake {
     pub registry: Registry,
     pub ledger: PgLedger,
     pub sources: Vec<Source>,
+    /// The largest record that the log takes, in bytes.
+    pub record_bytes_max: usize,
 }
 
 impl Intake {
@@ -252,9 +254,25 @@ impl Intake {
         let raw = Raw { bytes: payload, append_time: Some(at), tie, position: &position };
         let mut events = Vec::with_capacity(1);
         match decode_message(&**reads, headers, &raw, &mut events) {
-            Ok(()) => Item::Events(events),
+            Ok(()) => match self.too_large(&events) {
+                Some(reason) => dead(reason),
+                None => Item::Events(events),
+            },
             Err(rejected) => dead(rejected.reason),
         }
+    }
+
+    /// Why the log does not take one of these events, if it does not.
+    fn too_large(&self, events: &[Event]) -> Option<String> {
+        let most = self.record_bytes_max;
+        events.iter().find_map(|event| match log::event_bytes(event) {
+            Ok(bytes) if bytes <= most => None,
+            Ok(bytes) => Some(format!(
+                "an event of {bytes} bytes, the log takes {most}: split the record, or raise \
+                 message.max.bytes under `kafka.properties`"
+            )),
+            Err(error) => Some(error.to_string()),
+        })
     }
 }
 

@@ -297,7 +297,8 @@ impl Ingest {
                 running.producer = self.producer()?;
             }
         }
-        Err(Error::NotWritten(error))
+        let error = kafka::Error::call("write into the log", error);
+        Err(Error::NotWritten(error.at(&self.log_topic, None, None)))
     }
 
     fn try_write(&self, running: &mut Running, batch: &Identifying) -> Result<(), KafkaError> {

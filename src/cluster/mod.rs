@@ -159,8 +159,8 @@ pub enum Error {
     )]
     Foreign,
     /// A batch did not get into the log.
-    #[error("a batch was not written into the log: {0}")]
-    NotWritten(#[source] rdkafka::error::KafkaError),
+    #[error(transparent)]
+    NotWritten(kafka::Error),
     /// A task ended that should not have.
     #[error("{0} stopped unexpectedly")]
     Task(&'static str),
@@ -182,7 +182,9 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Log(crate::log::Error::Taken { .. }) | Self::NotWritten(_) => true,
+            Self::Log(crate::log::Error::Taken { .. }) => true,
+            // Its transaction is over; a new one is begun with whatever ended it out of the way.
+            Self::NotWritten(error) => !error.is_lasting(),
             Self::Log(error) | Self::Release(crate::release::Error::Log(error)) => {
                 error.is_transient()
             }
@@ -381,7 +383,12 @@ async fn ingest(
     });
     let ledger = parts.store.ledger().clone();
     let ingest = ingest::Ingest {
-        intake: Intake { registry: registry.clone(), ledger, sources },
+        intake: Intake {
+            registry: registry.clone(),
+            ledger,
+            sources,
+            record_bytes_max: parts.settings.value_bytes_max(),
+        },
         settings: parts.settings.clone(),
         instance: options.instance.clone(),
         log_topic: parts.log_topic.clone(),
@@ -496,4 +503,28 @@ fn thread(
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+    use super::*;
+
+    #[test]
+    fn a_batch_is_written_again_unless_that_can_not_help() {
+        let of = |code| {
+            let error = KafkaError::MessageProduction(code);
+            Error::NotWritten(kafka::Error::call("write into the log", error))
+        };
+        for code in [Code::NotEnoughReplicas, Code::InvalidProducerEpoch, Code::PurgeQueue] {
+            assert!(of(code).is_transient(), "{code}");
+        }
+        for code in [Code::TopicAuthorizationFailed, Code::MessageSizeTooLarge] {
+            assert!(!of(code).is_transient(), "{code}");
+        }
+        let said = of(Code::TopicAuthorizationFailed).to_string();
+        assert!(said.contains("can't write into the log"), "{said}");
+        assert!(said.contains("docs/operations.md"), "{said}");
+    }
 }

@@ -61,7 +61,19 @@ pub struct Kafka {
     pub secret_files: BTreeMap<String, PathBuf>,
 }
 
+/// The largest record that Waypost writes unless `message.max.bytes` says otherwise, in bytes: more
+/// than becomes of the largest record of an input, and what managed clusters let a topic take.
+const MESSAGE_BYTES_MAX: u32 = 8 << 20;
+
 impl Kafka {
+    /// The largest record that Waypost writes, in bytes: librdkafka's `message.max.bytes`.
+    #[must_use]
+    pub fn message_bytes_max(&self) -> u32 {
+        let set = self.properties.get("message.max.bytes");
+        // Librdkafka refuses what is no number.
+        set.and_then(|set| set.trim().parse().ok()).unwrap_or(MESSAGE_BYTES_MAX)
+    }
+
     /// The topic of the log.
     #[must_use]
     pub fn log_topic(&self) -> String {

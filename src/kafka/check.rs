@@ -11,9 +11,14 @@ pub enum Role {
     Log {
         /// As configured.
         partitions: u32,
+        /// The largest record that is written, in bytes.
+        message_bytes: u32,
     },
     /// What the workers tell themselves.
-    Feedback,
+    Feedback {
+        /// The largest record that is written, in bytes.
+        message_bytes: u32,
+    },
     /// An input.
     Input {
         /// Its name in the configuration.
@@ -30,9 +35,10 @@ impl Role {
     /// letters.
     #[must_use]
     pub fn all(config: &Config, kafka: &Kafka) -> Vec<(String, Self)> {
+        let message_bytes = kafka.message_bytes_max();
         let own = [
-            (kafka.log_topic(), Self::Log { partitions: kafka.partitions }),
-            (kafka.feedback_topic(), Self::Feedback),
+            (kafka.log_topic(), Self::Log { partitions: kafka.partitions, message_bytes }),
+            (kafka.feedback_topic(), Self::Feedback { message_bytes }),
         ];
         let inputs = config.inputs.iter().filter_map(|(name, input)| {
             let role = Self::Input { name: name.to_string(), blocking: input.blocking };
@@ -67,7 +73,7 @@ pub enum Severity {
 pub fn check(topic: &Topic, role: &Role, longest_ms: Option<i64>) -> Vec<Finding> {
     let mut found = Vec::new();
     let name = &topic.name;
-    if let Role::Log { partitions } = role
+    if let Role::Log { partitions, .. } = role
         && topic.partitions != *partitions
     {
         found.push(error(format!(
@@ -79,7 +85,7 @@ pub fn check(topic: &Topic, role: &Role, longest_ms: Option<i64>) -> Vec<Finding
     }
     let needs_append_time = match role {
         Role::Log { .. } | Role::DeadLetters => false,
-        Role::Feedback => true,
+        Role::Feedback { .. } => true,
         Role::Input { blocking, .. } => *blocking,
     };
     match topic.timestamps {
@@ -94,6 +100,7 @@ pub fn check(topic: &Topic, role: &Role, longest_ms: Option<i64>) -> Vec<Finding
         found.push(compacted(name, role));
     }
     found.extend(retention(topic, role, longest_ms));
+    found.extend(too_small(topic, role));
     if topic.replicas == 1 {
         found.push(warning(format!(
             "topic {name} has one replica, so it is lost with its server: give it three, unless \
@@ -107,7 +114,7 @@ pub fn check(topic: &Topic, role: &Role, longest_ms: Option<i64>) -> Vec<Finding
 #[must_use]
 pub fn missing(name: &str, role: &Role) -> Finding {
     match role {
-        Role::Log { .. } | Role::Feedback => warning(format!(
+        Role::Log { .. } | Role::Feedback { .. } => warning(format!(
             "topic {name} is not there yet: `waypost run` makes it, if its user has the right to"
         )),
         Role::DeadLetters => {
@@ -125,7 +132,7 @@ fn create_time(name: &str, role: &Role) -> String {
         Role::Input { name, .. } => {
             format!("; or let time go on without it with `inputs.{name}.blocking: false`")
         }
-        Role::Log { .. } | Role::Feedback | Role::DeadLetters => String::new(),
+        Role::Log { .. } | Role::Feedback { .. } | Role::DeadLetters => String::new(),
     };
     format!(
         "topic {name} has the timestamps of its producers (message.timestamp.type=CreateTime), so \
@@ -140,7 +147,7 @@ fn compacted(name: &str, role: &Role) -> Finding {
          cleanup.policy=delete"
     );
     match role {
-        Role::Log { .. } | Role::Feedback => error(text),
+        Role::Log { .. } | Role::Feedback { .. } => error(text),
         Role::Input { .. } | Role::DeadLetters => warning(text),
     }
 }
@@ -176,6 +183,20 @@ fn retention(topic: &Topic, role: &Role, longest_ms: Option<i64>) -> Vec<Finding
     found
 }
 
+fn too_small(topic: &Topic, role: &Role) -> Option<Finding> {
+    let name = &topic.name;
+    let (Role::Log { message_bytes, .. } | Role::Feedback { message_bytes }) = role else {
+        return None;
+    };
+    let takes = topic.message_bytes_max.filter(|takes| *takes < u64::from(*message_bytes))?;
+    Some(error(format!(
+        "topic {name} takes records of up to {takes} bytes (max.message.bytes), Waypost writes up to \
+         {message_bytes}: `kafka-configs --alter --entity-type topics --entity-name {name} \
+         --add-config max.message.bytes={message_bytes}`; or set message.max.bytes under \
+         `kafka.properties` to {takes}, and larger events become dead letters"
+    )))
+}
+
 fn error(text: String) -> Finding {
     Finding { severity: Severity::Error, text }
 }
@@ -196,11 +217,13 @@ mod tests {
             timestamps: Some(Timestamps::LogAppend),
             retention_ms: None,
             retention_bytes: None,
+            message_bytes_max: Some(2_000_000),
             is_compacted: false,
         }
     }
 
-    const LOG: Role = Role::Log { partitions: 4 };
+    const LOG: Role = Role::Log { partitions: 4, message_bytes: 2_000_000 };
+    const FEEDBACK: Role = Role::Feedback { message_bytes: 2_000_000 };
 
     fn input(blocking: bool) -> Role {
         Role::Input { name: "web".into(), blocking }
@@ -214,13 +237,19 @@ mod tests {
         let compacted = Topic { is_compacted: true, ..topic() };
         let week = Topic { retention_ms: Some(7 * DAY_MS), ..topic() };
         let hour = Topic { retention_ms: Some(DAY_MS / 24), ..topic() };
+        let narrow = Topic { message_bytes_max: Some(1_048_588), ..topic() };
         let small = Topic { retention_bytes: Some(1 << 30), ..topic() };
         let alone = Topic { replicas: 1, ..topic() };
         for (topic, role, longest_days, expected) in [
             (topic(), LOG, 30, None),
-            (topic(), Role::Log { partitions: 8 }, 0, Some((Error, "set `kafka.partitions` to 4"))),
+            (
+                topic(),
+                Role::Log { partitions: 8, message_bytes: 1_000_000 },
+                0,
+                Some((Error, "set `kafka.partitions` to 4")),
+            ),
             (create.clone(), LOG, 0, None),
-            (create.clone(), Role::Feedback, 0, Some((Error, "LogAppendTime"))),
+            (create.clone(), FEEDBACK, 0, Some((Error, "LogAppendTime"))),
             (create.clone(), input(true), 0, Some((Error, "`inputs.web.blocking: false`"))),
             (create, input(false), 0, None),
             (unreadable, input(true), 0, Some((Warning, "DescribeConfigs"))),
@@ -230,6 +259,9 @@ mod tests {
             (week.clone(), LOG, 7, Some((Error, "keeps records for 168h, the longest"))),
             (week, input(true), 30, None),
             (hour, input(true), 0, Some((Warning, "for 1h only"))),
+            (narrow.clone(), LOG, 0, Some((Error, "--add-config max.message.bytes=2000000`"))),
+            (narrow.clone(), FEEDBACK, 0, Some((Error, "up to 1048588 bytes"))),
+            (narrow, input(true), 0, None),
             (small, LOG, 0, Some((Warning, "retention.bytes=-1"))),
             (alone, LOG, 0, Some((Warning, "one replica"))),
         ] {

@@ -134,6 +134,13 @@ impl Error {
             || code(&call.source).is_some_and(|code| TRANSIENT.contains(&code))
     }
 
+    /// Whether the same can't work before somebody does something: a right is missing, or what is
+    /// written is larger than the topic takes.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.code().is_some_and(|code| LASTING.contains(&code))
+    }
+
     /// Whether another process took over what this client did: it must stop doing it.
     #[must_use]
     pub fn is_fenced(&self) -> bool {
@@ -184,6 +191,18 @@ const TRANSIENT: &[Code] = &[
     Code::EligibleLeadersNotAvailable,
     Code::UnstableOffsetCommit,
     Code::ThrottlingQuotaExceeded,
+];
+
+const LASTING: &[Code] = &[
+    Code::TopicAuthorizationFailed,
+    Code::GroupAuthorizationFailed,
+    Code::ClusterAuthorizationFailed,
+    Code::TransactionalIdAuthorizationFailed,
+    Code::Authentication,
+    Code::SaslAuthenticationFailed,
+    Code::MessageSizeTooLarge,
+    Code::PolicyViolation,
+    Code::InvalidRecord,
 ];
 
 const FENCED: &[Code] = &[
@@ -339,6 +358,9 @@ mod tests {
         assert!(of(Code::BrokerTransportFailure).is_transient());
         assert!(of(Code::NotEnoughReplicas).is_transient());
         assert!(!of(Code::TopicAuthorizationFailed).is_transient());
+        assert!(of(Code::TopicAuthorizationFailed).is_lasting());
+        assert!(of(Code::MessageSizeTooLarge).is_lasting());
+        assert!(!of(Code::InvalidProducerEpoch).is_lasting());
         assert!(!of(Code::Fenced).is_transient() && of(Code::Fenced).is_fenced());
         let admin = Error::call("make topics", KafkaError::AdminOp(Code::RequestTimedOut));
         assert!(admin.is_transient());

@@ -14,6 +14,9 @@ use crate::config;
 /// How long a transaction may take; a writer that was lost is out of the way after that.
 pub(super) const TRANSACTION_MS: u32 = 10_000;
 
+/// The most bytes of a message beside its value.
+const BESIDE_VALUE: usize = 512;
+
 /// What a property is set to unless the configuration says otherwise.
 const DEFAULTS: &[(&str, &str)] = &[
     ("socket.keepalive.enable", "true"),
@@ -29,6 +32,7 @@ const TOKEN_METHOD: &str = "sasl.oauthbearer.method";
 #[derive(Clone)]
 pub struct Settings {
     name: String,
+    message_bytes_max: u32,
     base: ClientConfig,
 }
 
@@ -45,6 +49,7 @@ impl Settings {
         for (name, value) in DEFAULTS {
             base.set(*name, *value);
         }
+        base.set("message.max.bytes", kafka.message_bytes_max().to_string());
         for (name, value) in &kafka.properties {
             base.set(name, value);
         }
@@ -56,7 +61,8 @@ impl Settings {
         }
         base.set("bootstrap.servers", kafka.brokers.join(","));
         base.set("allow.auto.create.topics", "false");
-        let settings = Self { name: kafka.name.clone(), base };
+        let settings =
+            Self { name: kafka.name.clone(), message_bytes_max: kafka.message_bytes_max(), base };
         // A client holds the values against each other, too. It connects only when it is asked, but
         // for a token it asks at once.
         let mut config = settings.asking();
@@ -67,6 +73,13 @@ impl Settings {
         let client = config.create_with_context(Context::quiet());
         let _: BaseConsumer<Context> = client.map_err(|error| property(kafka, error))?;
         Ok(settings)
+    }
+
+    /// The largest value that a producer takes, in bytes: there is room for a key, headers and what
+    /// librdkafka puts around them.
+    #[must_use]
+    pub fn value_bytes_max(&self) -> usize {
+        (self.message_bytes_max as usize).saturating_sub(BESIDE_VALUE)
     }
 
     /// A consumer in the group `NAME.group`, which gets its partitions from Kafka, keeps no
@@ -212,9 +225,19 @@ mod tests {
         assert_eq!(writer.get("transactional.id"), Some("shop.lane.3"));
         assert_eq!(writer.get("linger.ms"), Some("50"));
         assert_eq!(writer.get("acks"), Some("all"));
+        assert_eq!(writer.get("message.max.bytes"), Some("8388608"));
         for config in [consumer, settings.reader(), settings.producer(), writer] {
             config.create_native_config().expect("known properties");
         }
+    }
+
+    #[test]
+    fn the_largest_message_is_the_configurations() {
+        let settings = Settings::new(&kafka(&[("message.max.bytes", "100000")]));
+        let settings = settings.expect("settings");
+        assert_eq!(settings.producer().get("message.max.bytes"), Some("100000"));
+        assert_eq!(settings.value_bytes_max(), 100_000 - BESIDE_VALUE);
+        Settings::new(&kafka(&[("message.max.bytes", "8 MiB")])).expect_err("no number");
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Topic {
     pub retention_ms: Option<i64>,
     /// `retention.bytes` of a partition; `None` is without limit.
     pub retention_bytes: Option<i64>,
+    /// `max.message.bytes`; `None` if its settings may not be read.
+    pub message_bytes_max: Option<u64>,
     /// Whether `cleanup.policy` removes records whose key comes again.
     pub is_compacted: bool,
 }
@@ -101,6 +103,7 @@ impl Cluster {
             .collect();
         let partitions = i32::try_from(kafka.partitions).unwrap_or(i32::MAX);
         let replicas = kafka.replication.map_or(-1, i32::from);
+        let message_bytes_max = kafka.message_bytes_max().to_string();
         self.administer(move |admin, runtime| {
             let options = AdminOptions::new()
                 .request_timeout(Some(PATIENCE))
@@ -110,6 +113,7 @@ impl Cluster {
                 let new = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas))
                     .set("cleanup.policy", "delete")
                     .set("message.timestamp.type", "LogAppendTime")
+                    .set("max.message.bytes", &message_bytes_max)
                     .set("retention.bytes", "-1")
                     .set("retention.ms", &retention);
                 let failed = |error| Error::call("make the topic", error).at(name, None, None);
@@ -228,6 +232,7 @@ struct Set {
     timestamps: Option<Timestamps>,
     retention_ms: Option<i64>,
     retention_bytes: Option<i64>,
+    message_bytes_max: Option<u64>,
     is_compacted: bool,
 }
 
@@ -242,6 +247,7 @@ fn set(resource: &ConfigResource) -> Set {
         }),
         retention_ms: limit("retention.ms"),
         retention_bytes: limit("retention.bytes"),
+        message_bytes_max: text("max.message.bytes").and_then(|text| text.parse().ok()),
         is_compacted: text("cleanup.policy").is_some_and(|text| text.contains("compact")),
     }
 }
@@ -254,6 +260,7 @@ fn topic(name: String, partitions: u32, replicas: usize, set: &Set) -> Topic {
         timestamps: set.timestamps,
         retention_ms: set.retention_ms,
         retention_bytes: set.retention_bytes,
+        message_bytes_max: set.message_bytes_max,
         is_compacted: set.is_compacted,
     }
 }

@@ -128,6 +128,9 @@ impl Record {
 /// First byte of every encoded batch.
 const ENCODING: u8 = 1;
 
+/// The most bytes of an encoded record beside its event: encoding, count, kind and customer.
+const BESIDE_EVENT: usize = 32;
+
 /// Why stored records can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -150,6 +153,16 @@ pub fn encode(records: &[Record]) -> Result<Vec<u8>, RecordError> {
         .map_err(|error| RecordError::Damaged(error.to_string()))
 }
 
+/// How many bytes [`encode`] makes of the record of an event, or a few more.
+///
+/// # Errors
+/// As [`encode`].
+pub fn event_bytes(event: &Event) -> Result<usize, RecordError> {
+    postcard::experimental::serialized_size(event)
+        .map(|bytes| bytes + BESIDE_EVENT)
+        .map_err(|error| RecordError::Damaged(error.to_string()))
+}
+
 /// Decodes what [`encode`] wrote, of this or an earlier encoding.
 ///
 /// # Errors
@@ -161,5 +174,26 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Record>, RecordError> {
         }
         Some((&other, _)) => Err(RecordError::Encoding(other)),
         None => Err(RecordError::Damaged("no bytes".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EventName, Identity};
+
+    #[test]
+    fn the_bytes_of_an_event_are_known_before_it_is_somebodys() {
+        for names in [0, 1, 50] {
+            let mut event = Event::new("7", EventName::PageViewed, Timestamp::MAX);
+            event.identities.extend(
+                (0..names).filter_map(|name| Identity::email(&format!("{name}@shop.example"))),
+            );
+            let bytes = event_bytes(&event).expect("bytes");
+            let customer = CustomerId::from_bytes([0xff; 16]);
+            let record = Record::Event(Box::new(CustomerEvent { customer, event }));
+            let encoded = encode(&[record]).expect("encoded").len();
+            assert!((encoded..=encoded + BESIDE_EVENT).contains(&bytes), "{bytes}, {encoded}");
+        }
     }
 }

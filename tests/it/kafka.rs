@@ -79,6 +79,7 @@ async fn topics_are_made_once_and_held_against_what_they_must_be() {
     let log = found[&topics[0]].as_ref().expect("the log");
     assert_eq!((log.partitions, log.replicas, log.retention_ms), (4, 1, None));
     assert_eq!((log.retention_bytes, log.is_compacted), (None, false));
+    assert_eq!(log.message_bytes_max, Some(8 << 20));
     let feedback = found[&topics[1]].as_ref().expect("feedback");
     assert_eq!((feedback.partitions, feedback.timestamps), (4, Some(Timestamps::LogAppend)));
     assert_eq!(found[&topics[2]].as_ref().expect("an input").partitions, 3);
@@ -91,7 +92,10 @@ async fn topics_that_can_not_be_used_are_told_all_at_once() {
     let name = name().await;
     let made = configuration(
         kafka().bootstrap(),
-        &format!("name: {name}, partitions: 4, retention: 7 days"),
+        &format!(
+            "name: {name}, partitions: 4, retention: 7 days, \
+             properties: {{ message.max.bytes: 2000000 }}"
+        ),
         "web: { topic: web, format: xdm }",
     );
     let (settings, cluster) = of(&made);
@@ -110,13 +114,15 @@ async fn topics_that_can_not_be_used_are_told_all_at_once() {
     let longest = 30 * 24 * 3_600_000;
     let error = cluster.prepare(&config, settings, Some(longest)).await.expect_err("faults");
     let Error::Topics(faults) = &error else { panic!("{error}") };
-    assert_eq!(faults.len(), 4, "{error}");
+    assert_eq!(faults.len(), 6, "{error}");
     let said = error.to_string();
     for words in [
         format!(
             "{name}.log has 4 partitions, the configuration says 8: set `kafka.partitions` to 4"
         ),
         format!("{name}.log keeps records for 168h, the longest journey takes up to 720h"),
+        format!("{name}.log takes records of up to 2000000 bytes"),
+        format!("{name}.feedback takes records of up to 2000000 bytes"),
         format!("topic {create_time} has the timestamps of its producers"),
         format!("there is no topic {name}.none"),
     ] {

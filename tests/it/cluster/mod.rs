@@ -4,6 +4,7 @@ mod commands;
 mod faults;
 mod first;
 mod identities;
+mod large;
 mod observe;
 mod outage;
 mod poison;
