@@ -63,6 +63,15 @@ pub enum Error {
         /// The partition.
         partition: u32,
     },
+    /// This machine's clock is ahead of that of Postgres.
+    #[error(
+        "time would be said to be {} s ahead of the clock of Postgres, so this worker does not tick; set right whichever of the two clocks is wrong (`waypost doctor` compares them)",
+        .by_ms / 1_000
+    )]
+    ClockAhead {
+        /// How far ahead the tick would have been, in milliseconds.
+        by_ms: i64,
+    },
     /// Records that are asked for are gone from the topic.
     #[error(
         "{topic}, partition {partition}: the records from offset {from} on are gone up to {first}; \
@@ -93,6 +102,8 @@ impl Error {
         match self {
             Self::Postgres(error) => error.is_transient(),
             Self::Kafka(error) => error.is_transient(),
+            // Clocks are set right while workers run, and another worker may have a better one.
+            Self::ClockAhead { .. } => true,
             _ => false,
         }
     }

@@ -20,6 +20,7 @@ mod mail;
 mod mail_server;
 mod properties;
 mod real;
+mod registry;
 mod replay;
 mod report;
 mod secure;

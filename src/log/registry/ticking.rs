@@ -9,6 +9,10 @@ use super::Registry;
 /// How long ids of relayed records are remembered, in milliseconds.
 const RECEIVED_MS: i64 = 7 * DAY_MS;
 
+/// How far a tick may be ahead of the clock of Postgres, in milliseconds. Time does not go back, so
+/// one wrong clock must not move it on: what waits would all be due at once.
+const AHEAD_MS_MAX: i64 = 5_000;
+
 /// A tick that this worker is to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticking {
@@ -63,7 +67,8 @@ impl Registry {
     /// said as much or more.
     ///
     /// # Errors
-    /// [`Error`] if Postgres can't be written.
+    /// [`Error::ClockAhead`] if that is later than Postgres's own clock allows, else [`Error`] if
+    /// Postgres can't be written.
     pub async fn begin_tick(
         &self,
         watermark: Timestamp,
@@ -71,15 +76,25 @@ impl Registry {
     ) -> Result<Option<Ticking>, Error> {
         let failed = self.postgres.failed("beginning a tick");
         let mut transaction = self.postgres.begin("beginning a tick").await?;
-        let moved = query(
-            "UPDATE ticker SET watermark = $1, ticked_at = $2 WHERE watermark IS NULL OR watermark < $1",
+        let (moved, ahead): (bool, i64) = query_as(
+            "WITH clock AS MATERIALIZED (
+                 SELECT $1 - (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ahead),
+             moved AS (
+                 UPDATE ticker SET watermark = $1, ticked_at = $2 FROM clock
+                 WHERE (watermark IS NULL OR watermark < $1) AND clock.ahead <= $3
+                 RETURNING 1)
+             SELECT EXISTS (SELECT FROM moved), ahead FROM clock",
         )
         .bind(watermark.ms())
         .bind(now.ms())
-        .execute(&mut *transaction)
+        .bind(AHEAD_MS_MAX)
+        .fetch_one(&mut *transaction)
         .await
         .map_err(&failed)?;
-        if moved.rows_affected() == 0 {
+        if ahead > AHEAD_MS_MAX {
+            return Err(Error::ClockAhead { by_ms: ahead });
+        }
+        if !moved {
             return Ok(None);
         }
         let rows: Vec<(Vec<u8>, i64)> = query_as(
