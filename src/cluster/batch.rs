@@ -10,7 +10,7 @@ use crate::engine::CustomerState;
 use crate::identity::{Identify, Rejected};
 use crate::log::{self, DeadLetter, Held, Identified, Kept, Record, Registry, Taken, decode};
 use crate::model::{CustomerId, Event, EventName, OWN_SOURCE, Text, Tie, Timestamp};
-use crate::store::{self, Ledger, PgLedger};
+use crate::store::{self, PgLedger};
 
 use super::Error;
 
@@ -74,6 +74,15 @@ impl Identifying {
             self.rows.insert(self.records.len() - 1, rows.to_vec());
         }
     }
+}
+
+/// Who is erased in a batch.
+#[derive(Default)]
+struct Erasing {
+    /// What the events call them.
+    names: Vec<String>,
+    /// Whom the store knows by more names.
+    customers: Vec<CustomerId>,
 }
 
 /// What takes batches in.
@@ -144,7 +153,7 @@ impl Intake {
             identify.insert(&missing, rows)?;
         }
         let mut out = Identifying { taken: items.len(), ..Identifying::default() };
-        let mut erase = Vec::new();
+        let mut erasing = Erasing::default();
         for ((part, offset, item), raw) in items.into_iter().zip(raws) {
             match item {
                 Item::Dead(letter) => out.dead.push(letter),
@@ -160,7 +169,7 @@ impl Intake {
                     }
                     let (begun, touched) = (out.records.len(), identify.touched());
                     for event in events {
-                        self.place(event, raw, &mut identify, &mut out, &mut erase).await?;
+                        place(event, raw, &mut identify, &mut out, &mut erasing);
                     }
                     if identify.touched() != touched {
                         let rows = identify.take_latest();
@@ -180,48 +189,27 @@ impl Intake {
                 Taken { held, from, next, identified }
             })
             .collect();
-        taking.keep(&taken, &graph, &out.dead, &erase).await?;
+        let mut names = erasing.names;
+        names.extend(self.names(&erasing.customers).await?);
+        taking.keep(&taken, &graph, &out.dead, &names).await?;
         Ok(out)
     }
 
-    /// Finds whose an event is.
-    async fn place(
-        &self,
-        event: Event,
-        raw: &[u8],
-        identify: &mut Identify,
-        out: &mut Identifying,
-        erase: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        let deletes = event.name == EventName::CustomerDeleted;
-        let (tie, at) = (event.tie, event.time);
-        if deletes {
-            erase.extend(event.identities.iter().map(|identity| identity.value.to_string()));
-        }
-        match identify.identify(event, &mut out.records) {
-            Ok(customer) if deletes => erase.extend(self.addresses(customer).await?),
-            Ok(_) => {}
-            Err(rejected @ Rejected::Erased) => {
-                tracing::info!(reason = %rejected, "event dropped");
-            }
-            Err(rejected) => {
-                out.dead.push(dead_letter(tie, rejected.to_string(), raw, at));
-            }
-        }
-        Ok(())
-    }
-
-    /// The names under which the store knows a customer.
-    async fn addresses(&self, customer: CustomerId) -> Result<Vec<String>, Error> {
-        let partition = customer.partition(self.registry.partitions());
-        let Some(bytes) = self.ledger.state(partition, customer).await? else {
+    /// The names under which the store knows customers.
+    async fn names(&self, customers: &[CustomerId]) -> Result<Vec<String>, Error> {
+        if customers.is_empty() {
             return Ok(Vec::new());
-        };
-        let state = CustomerState::decode(&bytes).map_err(|error| {
-            store::Error::Unusable(format!("the stored state of customer {customer}: {error}"))
-        })?;
-        let names: [Option<Text>; 3] = [state.source_id, state.email, state.phone];
-        Ok(names.into_iter().flatten().map(|name| name.to_string()).collect())
+        }
+        let mut all = Vec::new();
+        let partitions = self.registry.partitions();
+        for (customer, bytes) in self.ledger.states_of_all(customers, partitions).await? {
+            let state = CustomerState::decode(&bytes).map_err(|error| {
+                store::Error::Unusable(format!("the stored state of customer {customer}: {error}"))
+            })?;
+            let names: [Option<Text>; 3] = [state.source_id, state.email, state.phone];
+            all.extend(names.into_iter().flatten().map(|name| name.to_string()));
+        }
+        Ok(all)
     }
 
     /// The input of a topic.
@@ -273,6 +261,31 @@ impl Intake {
             )),
             Err(error) => Some(error.to_string()),
         })
+    }
+}
+
+/// Finds whose an event is.
+fn place(
+    event: Event,
+    raw: &[u8],
+    identify: &mut Identify,
+    out: &mut Identifying,
+    erasing: &mut Erasing,
+) {
+    let deletes = event.name == EventName::CustomerDeleted;
+    let (tie, at) = (event.tie, event.time);
+    if deletes {
+        erasing.names.extend(event.identities.iter().map(|identity| identity.value.to_string()));
+    }
+    match identify.identify(event, &mut out.records) {
+        Ok(customer) if deletes => erasing.customers.push(customer),
+        Ok(_) => {}
+        Err(rejected @ Rejected::Erased) => {
+            tracing::info!(reason = %rejected, "event dropped");
+        }
+        Err(rejected) => {
+            out.dead.push(dead_letter(tie, rejected.to_string(), raw, at));
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::io::Read;
 use crate::model::Timestamp;
 use crate::postgres::{Transaction, query, query_as, text};
 
-use super::super::packed::holds;
+use super::super::packed::Names;
 use super::super::{
     DeadLetter, Error, GraphRow, Record, RecordError, decode, decode_rows, encode, encode_rows,
 };
@@ -18,6 +18,12 @@ use super::{Registry, dead_letters, graph};
 
 /// Most bytes of what is kept of an input, once unpacked.
 const IDENTIFIED_BYTES_MAX: u64 = 256 << 20;
+
+/// The most names that Postgres itself looks for in dead letters.
+const FEW_NAMES: usize = 16;
+
+/// How many dead letters are looked through at a time.
+const LETTERS_PAGE: i64 = 1_000;
 
 /// The right to take in a partition of an input, until another takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,40 +281,62 @@ impl Taking<'_> {
     }
 
     /// Takes the record, and a reason that quotes it, from every dead letter that holds a name.
-    async fn erase(&mut self, names: &[String]) -> Result<(), Error> {
+    async fn erase(&mut self, erased: &[String]) -> Result<(), Error> {
+        let names = Names::new(erased);
+        if names.is_empty() {
+            return Ok(());
+        }
+        // Postgres can look for a few names, in ASCII; a page of letters is soon read for many.
+        let is_plain = |name: &String| name.is_ascii() && !name.contains('\\');
+        let everywhere = erased.len() > FEW_NAMES || !erased.iter().all(is_plain);
+        let few: Vec<String> = match everywhere {
+            true => Vec::new(),
+            false => erased.iter().filter(|name| !name.is_empty()).map(|name| text(name)).collect(),
+        };
         let failed = self.registry.postgres.failed("erasing dead letters");
-        for name in names.iter().filter(|name| !name.is_empty()) {
-            // What is between the ASCII letters of a name must be the same bytes.
-            let found: Vec<(i64, Option<Vec<u8>>, String)> = query_as(
+        let (mut ids, mut quoted, mut after) = (Vec::new(), Vec::new(), 0_i64);
+        loop {
+            let page: Vec<(i64, Option<Vec<u8>>, String)> = query_as(
                 "SELECT id, payload, reason FROM dead_letters
-                 WHERE position(lower($1) IN lower(encode(payload, 'escape'))) > 0
-                    OR position(lower($1) IN lower(reason)) > 0
-                    OR (payload IS NOT NULL AND $1 ~ '[^[:ascii:]]')",
+                 WHERE id > $1 AND ($2 OR EXISTS (
+                     SELECT FROM (SELECT lower(encode(payload, 'escape')) AS body,
+                                         lower(reason) AS said OFFSET 0) AS letter,
+                         UNNEST ($3::text[]) AS name
+                     WHERE position(lower(name) IN body) > 0
+                         OR position(lower(name) IN said) > 0))
+                 ORDER BY id LIMIT $4",
             )
-            .bind(text(name))
+            .bind(after)
+            .bind(everywhere)
+            .bind(&few)
+            .bind(LETTERS_PAGE)
             .fetch_all(&mut *self.transaction)
             .await
             .map_err(&failed)?;
-            let (mut ids, mut quoted) = (Vec::new(), Vec::new());
-            for (id, payload, reason) in found {
-                let in_reason = holds(reason.as_bytes(), name);
-                if in_reason || payload.is_some_and(|payload| holds(&payload, name)) {
+            let Some((last, _, _)) = page.last() else { break };
+            after = *last;
+            for (id, payload, reason) in page {
+                let in_reason = names.are_in(reason.as_bytes());
+                if in_reason || payload.is_some_and(|payload| names.are_in(&payload)) {
                     ids.push(id);
                     quoted.push(in_reason);
                 }
             }
-            query(
-                "UPDATE dead_letters SET payload = NULL, whole = false,
-                     reason = CASE WHEN quoted THEN 'erased' ELSE reason END
-                 FROM UNNEST ($1::bigint[], $2::bool[]) AS found (letter, quoted)
-                 WHERE dead_letters.id = found.letter",
-            )
-            .bind(ids)
-            .bind(quoted)
-            .execute(&mut *self.transaction)
-            .await
-            .map_err(&failed)?;
         }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        query(
+            "UPDATE dead_letters SET payload = NULL, whole = false,
+                 reason = CASE WHEN quoted THEN 'erased' ELSE reason END
+             FROM UNNEST ($1::bigint[], $2::bool[]) AS found (letter, quoted)
+             WHERE dead_letters.id = found.letter",
+        )
+        .bind(ids)
+        .bind(quoted)
+        .execute(&mut *self.transaction)
+        .await
+        .map_err(&failed)?;
         Ok(())
     }
 }

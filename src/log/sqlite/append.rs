@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use crate::model::{OWN_SOURCE, ReleaseId, Timestamp};
 use crate::sqlite::{chunks, repeated};
 
-use super::super::packed::{compress, holds, pack_files};
+use super::super::packed::{Names, compress, pack_files};
 use super::super::{Control, DeadLetter, Record, RecordError, encode};
 use super::read::{Head, head};
 use super::*;
@@ -307,6 +307,7 @@ async fn write_dead_letters(
 /// Takes the record, and a reason that quotes it, from every dead letter that holds a value.
 async fn erase(connection: &mut SqliteConnection, values: &[String]) -> Result<(), sqlx::Error> {
     for value in values.iter().filter(|value| !value.is_empty()) {
+        let name = Names::new(std::slice::from_ref(value));
         let found: Vec<(i64, Option<Vec<u8>>, String)> = sqlx::query_as(
             "SELECT id, payload, reason FROM dead_letters
              WHERE instr(lower(CAST(payload AS TEXT)), lower(?1)) > 0
@@ -316,8 +317,8 @@ async fn erase(connection: &mut SqliteConnection, values: &[String]) -> Result<(
         .fetch_all(&mut *connection)
         .await?;
         for (id, payload, reason) in found {
-            let in_payload = payload.is_some_and(|payload| holds(&payload, value));
-            let in_reason = holds(reason.as_bytes(), value);
+            let in_payload = payload.is_some_and(|payload| name.are_in(&payload));
+            let in_reason = name.are_in(reason.as_bytes());
             if !in_payload && !in_reason {
                 continue;
             }

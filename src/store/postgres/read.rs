@@ -132,6 +132,34 @@ impl Ledger for PgLedger {
 }
 
 impl PgLedger {
+    /// The states of these customers, in a log of so many partitions; unknown ones are left out.
+    ///
+    /// # Errors
+    /// [`Error`] if Postgres can't be read.
+    pub async fn states_of_all(
+        &self,
+        customers: &[CustomerId],
+        partitions: u32,
+    ) -> Result<Vec<(CustomerId, Vec<u8>)>, Error> {
+        let doing = "reading the states of customers";
+        let (places, keys): (Vec<i32>, Vec<Vec<u8>>) = customers
+            .iter()
+            .map(|id| (number(id.partition(partitions)), id.to_bytes().to_vec()))
+            .unzip();
+        let mut reading = self.read(doing).await?;
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = query_as(
+            "SELECT states.customer, state FROM states
+             JOIN UNNEST ($1::int[], $2::bytea[]) AS wanted (partition, customer)
+                 ON states.partition = wanted.partition AND states.customer = wanted.customer",
+        )
+        .bind(places)
+        .bind(keys)
+        .fetch_all(reading.connection())
+        .await
+        .map_err(self.failed(doing))?;
+        self.states_of(rows)
+    }
+
     /// The rows of a statement, each as what it means.
     pub(super) async fn rows<T>(
         &self,
