@@ -165,7 +165,7 @@ impl PgStore {
         .execute(&mut *transaction)
         .await
         .map_err(self.failed(doing))?;
-        let told: Vec<_> = messages.iter().map(|row| ended(row, &end, None, now)).collect();
+        let told: Vec<_> = messages.iter().map(|row| ended(row.into(), &end, None, now)).collect();
         tell(&mut transaction, &self.ledger, &told).await?;
         transaction.commit().await.map_err(self.failed(doing))?;
         Ok(messages.len() as u64)
