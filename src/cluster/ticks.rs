@@ -20,8 +20,8 @@ use crate::worker::Clock;
 use super::ingest::GROUP;
 use super::{Error, Pause};
 
-/// How often it is looked for new partitions of the inputs, and old ids are forgotten.
-const PARTITIONS: Duration = Duration::from_secs(60);
+/// How often old ids are forgotten.
+const FORGET: Duration = Duration::from_secs(60);
 
 /// The ticker of one worker. Any worker may tick; the registry lets one do so at a time.
 pub(super) struct Ticker {
@@ -43,9 +43,9 @@ impl Ticker {
     /// [`Error`] for what will not get better by itself.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
         let mut pause = Pause::default();
-        let mut known: Option<(Instant, Vec<Partition>)> = None;
+        let mut forgot: Option<Instant> = None;
         while !*stop.borrow() {
-            let wait = match self.tick(&mut known).await {
+            let wait = match self.tick(&mut forgot).await {
                 Ok(()) => {
                     pause.reset();
                     // Several workers look in turn, so that one that is gone is not missed.
@@ -65,19 +65,20 @@ impl Ticker {
         Ok(())
     }
 
-    async fn tick(&self, known: &mut Option<(Instant, Vec<Partition>)>) -> Result<(), Error> {
+    async fn tick(&self, forgot: &mut Option<Instant>) -> Result<(), Error> {
         let every = i64::try_from(self.every.as_millis()).unwrap_or(i64::MAX);
         // Before anything is asked: what comes later than this is not counted on.
         let now = self.clock.now();
         if !self.registry.tick_is_due(now, every).await? {
             return Ok(());
         }
-        if known.as_ref().is_none_or(|(since, _)| since.elapsed() > PARTITIONS) {
-            *known = Some((Instant::now(), self.cluster.partitions(&self.topics).await?));
+        if forgot.is_none_or(|since| since.elapsed() > FORGET) {
             self.registry.forget_received(now).await?;
+            *forgot = Some(Instant::now());
         }
-        let partitions = known.as_ref().map_or(&[][..], |(_, partitions)| partitions);
-        let until = self.known_until(now, partitions).await?.plus_ms(-self.grace_ms);
+        // Each time: a partition that is new may hold records from before now.
+        let partitions = self.cluster.partitions(&self.topics).await?;
+        let until = self.known_until(now, &partitions).await?.plus_ms(-self.grace_ms);
         let Some(ticking) = self.registry.begin_tick(until, now).await? else {
             return Ok(());
         };
