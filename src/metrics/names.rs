@@ -113,7 +113,7 @@ impl Names {
         let help = "Messages that had started when a stop became known that had happened before";
         self.add("reminders_overtaken", None, &["journey"], help, metrics.overtaken.clone());
         let help = "Messages that ended here, by the status of their end";
-        self.add("deliveries", None, &["channel", "outcome"], help, metrics.deliveries.clone());
+        self.add("deliveries", None, &["channel", "status"], help, metrics.deliveries.clone());
         let help = "Tries to hand a message over that failed for now";
         self.add("delivery_tries_again", None, &["channel"], help, metrics.tries_again.clone());
         let help = "Messages that this worker is handing over";

@@ -12,7 +12,7 @@ use waypost::model::{EventName, MINUTE_MS, Text, Timestamp};
 use waypost::provider::Caught;
 use waypost::store::{DeliveryStatus, Listing, MessageChange, Outgoing};
 
-use super::last_check::Desk;
+use super::desk::Desk;
 use super::work::{DEADLINE, Work, marketing, to, to_port};
 use crate::mail_server::Does::{Says, Stalls};
 use crate::mail_server::{DOT, GREETING, MailServer, Script, TAKES};

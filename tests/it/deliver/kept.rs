@@ -18,7 +18,7 @@ use waypost::store::{
     SqliteStore, StoredMessage, Suppression,
 };
 
-use super::last_check::{Desk, MESSAGE, decision};
+use super::desk::{Desk, MESSAGE, decision};
 use super::outage::{delivery, ends};
 
 /// More than anybody would count to.

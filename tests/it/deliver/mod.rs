@@ -1,6 +1,7 @@
 //! Delivery: from a decided message to its end.
 
 mod attempts;
+mod desk;
 mod faults;
 mod kept;
 mod last_check;

@@ -16,7 +16,7 @@ use waypost::store::{
 };
 use waypost::template::{TemplateFile, Templates};
 
-use super::last_check::{Desk, MESSAGE, decision};
+use super::desk::{Desk, MESSAGE, decision};
 use crate::support;
 
 /// No condition may take longer to come true on a busy machine.

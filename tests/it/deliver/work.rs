@@ -16,7 +16,7 @@ use waypost::provider::Caught;
 use waypost::store::{DeliveryRow, DeliveryStatus, Listing, MessageFilter, Outgoing};
 use waypost::template::{TemplateFile, Templates};
 
-use super::last_check::{Desk, MESSAGE, decision};
+use super::desk::{Desk, MESSAGE, decision};
 use crate::mail_server::MailServer;
 
 /// No condition may take longer to come true on a busy machine.
