@@ -143,15 +143,14 @@ async fn follow(
     shared.metrics.lane_stands(&lane);
     let from = shared.log.begins(partition, lane.reads_from()).await?;
     let records = shared.feed.open(partition, from);
-    let mut committing: Option<JoinHandle<Result<(), crate::store::Error>>> = None;
+    let mut committing: Option<Committing> = None;
     loop {
         let batch = tokio::select! {
             biased;
             _ = end.changed() => break,
             done = finished(&mut committing) => {
                 committing = None;
-                done?;
-                landed(shared, &mut lane);
+                landed(shared, &mut lane, done?);
                 continue;
             }
             batch = records.take(shared.records_max) => batch?,
@@ -159,8 +158,8 @@ async fn follow(
         pause.reset();
         apply(shared, &mut lane, batch).await?;
         if let Some(previous) = committing.take() {
-            finished(&mut Some(previous)).await?;
-            landed(shared, &mut lane);
+            let end = finished(&mut Some(previous)).await?;
+            landed(shared, &mut lane, end);
         }
         let checkpoint = lane.checkpoint()?;
         let leaves = !checkpoint.outbox.is_empty();
@@ -174,12 +173,13 @@ async fn follow(
         );
         let (store, lease) = (shared.store.clone(), lane.lease());
         let measured = shared.metrics.checkpoint(partition, &checkpoint);
-        committing =
-            Some(tokio::spawn(measured.of(async move { store.commit(lease, checkpoint).await })));
+        let end = checkpoint.position.end;
+        let commit = measured.of(async move { store.commit(lease, checkpoint).await });
+        committing = Some(tokio::spawn(async move { commit.await.map(|()| end) }));
     }
     if let Some(previous) = committing {
-        finished(&mut Some(previous)).await?;
-        landed(shared, &mut lane);
+        let end = finished(&mut Some(previous)).await?;
+        landed(shared, &mut lane, end);
     }
     drop::<Records>(records);
     Ok(())
@@ -205,25 +205,25 @@ async fn apply(
     Ok(())
 }
 
+/// A commit under way: up to which offset the database knows the log then.
+type Committing = JoinHandle<Result<u64, crate::store::Error>>;
+
 /// The end of a commit; never, if none is under way.
-async fn finished(
-    committing: &mut Option<JoinHandle<Result<(), crate::store::Error>>>,
-) -> Result<(), Error> {
+async fn finished(committing: &mut Option<Committing>) -> Result<u64, Error> {
     match committing {
         Some(committing) => Ok(committing.await.map_err(|_| Error::Task("a checkpoint"))??),
         None => std::future::pending().await,
     }
 }
 
-/// A checkpoint is kept: whoever waits for it goes on.
-fn landed(shared: &Shared, lane: &mut Lane<Arc<PgStore>>) {
+/// A checkpoint up to `end` is kept: whoever waits for it goes on. The lane itself may be further.
+fn landed(shared: &Shared, lane: &mut Lane<Arc<PgStore>>, end: u64) {
     lane.landed();
     lane.trim(shared.cache_bytes / shared.lanes.load(Ordering::Relaxed).max(1));
     shared.metrics.lane_stands(lane);
-    let position = lane.position();
     let partition = lane.lease().partition;
     let mut positions = shared.positions.lock().unwrap_or_else(PoisonError::into_inner);
-    positions.insert(partition, position.end);
+    positions.insert(partition, end);
     drop(positions);
     shared.checkpoints.send_modify(|count| *count += 1);
     shared.outbox.send_modify(|count| *count += 1);
